@@ -1,0 +1,53 @@
+# Two commands matter: `make run` and `make test`. Everything they need, they set up.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UP ?=
+
+.PHONY: help run test check format lock env clean
+
+help:  ## show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+run: $(VENV)/.ready  ## install what is missing and start Pantau (UP="--port 9000 --data DIR" for options)
+	@exec $(BIN)/pantau up $(UP)
+
+test: $(VENV)/.dev  ## install what the tests need and run all of them
+	@$(BIN)/python tests/prepare.py
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/pytest
+
+check: $(VENV)/.dev  ## formatter, linter, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## format the code and mend what the linter can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+env: $(VENV)/.dev  ## only make the environment
+
+lock: $(VENV)/.uv  ## renew uv.lock from pyproject.toml (docs/decisions/0002-lock-without-hosts.md)
+	@bash .ci/lock
+
+clean:  ## remove the environment and caches (never your data)
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# The environment is made in three steps, each resumable: venv, uv (hashed), everything else (hashed).
+$(VENV)/.uv: .ci/uv.txt
+	@bash .ci/venv $(PYTHON) $(VENV)
+	@echo "Pantau: fetching the installer (uv) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/uv.txt
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.uv uv.lock pyproject.toml
+	@bash .ci/sync $(VENV) --no-dev
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.uv uv.lock pyproject.toml
+	@bash .ci/sync $(VENV)
+	@touch $@ $(VENV)/.ready

@@ -1,0 +1,1 @@
+"""Nouns and pure rules: no network, no process, no open session."""

@@ -1,0 +1,209 @@
+"""What a way of reaching a machine looks like to the house, and how it describes its own options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from domain.reading import Kind, Reading, Target
+
+T = TypeVar("T")
+
+
+class Keep:
+    """What a probe may keep open between looks (sockets, sessions), owned by whoever calls the probe.
+
+    One Keep lives as long as its process; `close` closes everything in it. Keys are chosen by the probe
+    and start with its own kind. A kept thing has a `close()`.
+    """
+
+    def __init__(self) -> None:
+        self._things: dict[tuple[Any, ...], Any] = {}
+
+    def get(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """The thing kept under `key`, made now if there is none."""
+        if key not in self._things:
+            self._things[key] = make()
+        kept: T = self._things[key]
+        return kept
+
+    def peek(self, key: tuple[Any, ...]) -> Any | None:
+        """The thing kept under `key`, or None."""
+        return self._things.get(key)
+
+    def drop(self, key: tuple[Any, ...]) -> None:
+        """Close and forget what is kept under `key`, if anything."""
+        thing = self._things.pop(key, None)
+        if thing is not None:
+            thing.close()
+
+    def keys(self) -> Iterator[tuple[Any, ...]]:
+        """The keys kept now (a copy: dropping while iterating is allowed)."""
+        return iter(list(self._things))
+
+    def close(self) -> None:
+        """Close everything kept."""
+        for key in self.keys():
+            self.drop(key)
+
+
+Look = Callable[[Target, Keep], Reading] | Callable[[Target, Keep], Awaitable[Reading]]
+"""One look: never raises for what the far side does (that is a Failure); may raise only for our own bugs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Produces:
+    """One measure a probe can bring. Charts, thresholds, /metrics and the documentation are made from these.
+
+    `title` is English and translated by the page that shows it; `of` says what the part is ("core",
+    "mount point") or "" when there is only one.
+    """
+
+    name: str
+    unit: str
+    title: str
+    of: str = ""
+    kind: Kind = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One way of reaching a machine.
+
+    `look` is `async def` (runs on the poller's loop and must never block it) or `def` (runs on a worker
+    thread). `reachability` says that its failures feed the machine's up/down (state rule R23). `port` is
+    the usual port, tried when addresses are pasted.
+    """
+
+    kind: str
+    label: str
+    look: Look
+    options: type
+    produces: tuple[Produces, ...]
+    secret: bool = False
+    reachability: bool = True
+    port: int | None = None
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One field of an Options dataclass, as forms, the YAML reader and the documentation see it."""
+
+    name: str
+    type: type
+    default: Any
+    label: str
+    help: str
+    choices: tuple[str, ...]
+    low: float | None
+    high: float | None
+    required: bool
+    hidden: bool
+
+
+def option(
+    label: str,
+    *,
+    default: Any = dataclasses.MISSING,
+    help: str = "",  # noqa: A002
+    choices: tuple[str, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+    hidden: bool = False,
+) -> Any:
+    """Declare a field of an Options dataclass. `hidden` fields are filled by the house (pinned host keys)."""
+    about = {"label": label, "help": help, "choices": choices, "low": low, "high": high, "hidden": hidden}
+    return dataclasses.field(default=default, metadata=about)
+
+
+def describe(options: type) -> tuple[Option, ...]:
+    """The fields of an Options dataclass in order. Types are one of str, int, float, bool, tuple (of str)."""
+    rows = []
+    for field in dataclasses.fields(options):
+        required = field.default is dataclasses.MISSING
+        about = field.metadata
+        rows.append(
+            Option(
+                name=field.name,
+                type=_plain(field.type),
+                default=None if required else field.default,
+                label=about.get("label", field.name),
+                help=about.get("help", ""),
+                choices=about.get("choices", ()),
+                low=about.get("low"),
+                high=about.get("high"),
+                required=required,
+                hidden=about.get("hidden", False),
+            )
+        )
+    return tuple(rows)
+
+
+def fill(options: type, values: dict[str, Any]) -> Any:
+    """An instance of `options` from plain values (JSON, YAML, a form's text).
+
+    Raises ValueError with one sentence naming the field for an unknown key, a missing or malformed value,
+    or one out of bounds.
+    """
+    known = {o.name: o for o in describe(options)}
+    for name in values:
+        if name not in known:
+            raise ValueError(f"unknown option '{name}'; known are: {', '.join(known) or 'none'}.")
+    missing = [o.name for o in known.values() if o.required and values.get(o.name) in (None, "")]
+    if missing:
+        raise ValueError(f"option '{missing[0]}' is required.")
+    return options(**{name: _convert(known[name], value) for name, value in values.items() if value is not None})
+
+
+def _convert(option: Option, value: Any) -> Any:
+    """`value` as `option`'s type, checked against its choices and bounds."""
+    try:
+        converted = _cast(option.type, value)
+    except (TypeError, ValueError):
+        noun = {int: "a whole number", float: "a number", bool: "yes or no"}.get(option.type, "text")
+        raise ValueError(f"option '{option.name}' takes {noun}, not {value!r}.") from None
+    if option.choices and converted not in option.choices:
+        raise ValueError(f"option '{option.name}' is one of {', '.join(option.choices)}, not {value!r}.")
+    if option.low is not None and converted < option.low or option.high is not None and converted > option.high:
+        raise ValueError(f"option '{option.name}' lies between {option.low:g} and {option.high:g}, not {value!r}.")
+    return converted
+
+
+def _cast(kind: type, value: Any) -> Any:
+    if kind is bool:
+        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False, "": False}
+        if isinstance(value, bool):
+            return value
+        return words[str(value).strip().lower()] if str(value).strip().lower() in words else _refuse()
+    if kind is tuple:
+        if isinstance(value, str):
+            return tuple(line.strip() for line in value.replace(",", "\n").splitlines() if line.strip())
+        return tuple(str(item) for item in value)
+    if kind in (int, float):
+        if isinstance(value, bool) or (kind is int and isinstance(value, float) and not value.is_integer()):
+            _refuse()
+        number = kind(value)
+        if number != number or number in (float("inf"), float("-inf")):
+            _refuse()
+        return number
+    if not isinstance(value, str | int | float):
+        _refuse()
+    text = str(value)
+    if any(ord(c) < 32 and c not in "\n\t" for c in text):
+        _refuse()
+    return text
+
+
+def _refuse() -> Any:
+    raise ValueError
+
+
+def _plain(annotation: Any) -> type:
+    names = {"str": str, "int": int, "float": float, "bool": bool}
+    if isinstance(annotation, type):
+        return annotation
+    text = str(annotation).split("[")[0].split("|")[0].strip()
+    return names.get(text, tuple if text.startswith("tuple") else str)
