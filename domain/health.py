@@ -1,0 +1,304 @@
+"""Says what state a host or a check is in: rules R1-R9, R18, R20, R23, R24 and R26 of the state rules.
+
+Pure: time comes in with each result and is never read here. All moments are seconds since the epoch (UTC)
+on the *steady* clock of the process that looks: wall time at its start, advanced by the monotonic clock,
+so that a step of the wall clock never shows (R26). `resume` takes care of a step across a restart.
+
+What is to be *told* about a state is decided by `domain.routing`; the marks it needs travel in `Track.told`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast, get_args
+
+from domain.reading import FailureKind
+from domain.stored import Shelf, dump
+from domain.told import NOTHING, Told
+
+State = Literal["pending", "up", "down", "unreachable", "unknown", "disabled"]
+Outcome = Literal["ok", "fail", "unknown"]
+Reason = Literal["answered", "failed", "unasked", "stale", "disabled", "enabled"]
+
+STATES: tuple[str, ...] = get_args(State)
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+UNASKED_LIMIT = 3
+"""So many `unknown` in a row turn pending and up grey (R8); the number of attempts is another matter."""
+STALE_INTERVALS = 3
+"""No result for more than so many intervals is staleness (R9)."""
+REMEMBERED = 8
+"""So many result ids are remembered to know a duplicate that claims a newer start (R18)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient to be with one subject. `interval` and `remind` in seconds; `remind` 0 = no reminders.
+
+    Raises ValueError with a sentence for a value out of bounds.
+    """
+
+    interval: float = 60
+    attempts: int = 3
+    recover_after: int = 1
+    remind: float = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.interval) and self.interval > 0):
+            raise ValueError(f"'interval' is a number of seconds above 0, not {self.interval!r}.")
+        if not (math.isfinite(self.remind) and self.remind >= 0):
+            raise ValueError(f"'remind' is a number of seconds, 0 for none, not {self.remind!r}.")
+        for name in ("attempts", "recover_after"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"'{name}' is a whole number from 1 up, not {getattr(self, name)!r}.")
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a result after which a subject is stale (strictly more than this)."""
+        return STALE_INTERVALS * self.interval
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One look, judged: `at` = when it ended (not when it was written down), `start` = when it began.
+
+    `start` orders results and dates changes, `at` measures gaps. `rid` is the look's own id; without one,
+    two results with the same start are the same look.
+    """
+
+    at: float
+    outcome: Outcome
+    start: float | None = None
+    rid: str | None = None
+
+    @property
+    def began(self) -> float:
+        """The start, or `at` where no start is known."""
+        return self.at if self.start is None else self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Everything remembered about one subject between two results; stored whole, as one JSON value (R20).
+
+    A new subject is `Track(since=<moment it was added>)`. `failures`, `oks`, `unknowns` count the present
+    rows, `first_*` are the start times of their first results. `seen` and `started` are `at` and start of
+    the last processed result. `stale` marks a subject without results for too long.
+    """
+
+    state: State = "pending"
+    since: float = 0.0
+    failures: int = 0
+    first_failure: float | None = None
+    oks: int = 0
+    first_ok: float | None = None
+    unknowns: int = 0
+    first_unknown: float | None = None
+    seen: float | None = None
+    started: float | None = None
+    rids: tuple[str, ...] = ()
+    stale: bool = False
+    told: Told = NOTHING
+
+    @property
+    def failing(self) -> bool:
+        """A soft failure is being confirmed (shown yellow): failing, not yet decided."""
+        return self.failures > 0 and self.state in ("pending", "up", "unknown")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSONB; what equals its default is left out. Same track, same value."""
+        return dump(self)
+
+    @classmethod
+    def from_json(cls, raw: object) -> Track:
+        """The track as stored. Raises ValueError with a sentence for what this version does not know."""
+        shelf = Shelf(cls, raw)
+        return cls(
+            state=cast(State, shelf.word("state", "pending", STATES)),
+            since=shelf.number("since", 0.0),
+            failures=shelf.count("failures"),
+            first_failure=shelf.moment("first_failure"),
+            oks=shelf.count("oks"),
+            first_ok=shelf.moment("first_ok"),
+            unknowns=shelf.count("unknowns"),
+            first_unknown=shelf.moment("first_unknown"),
+            seen=shelf.moment("seen"),
+            started=shelf.moment("started"),
+            rids=shelf.texts("rids"),
+            stale=shelf.flag("stale"),
+            told=Told.from_json(shelf.thing("told")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One hard change of state, decided at `at` and true since `since`.
+
+    `since` is the start of the first of the results that led to it (R3), so it may lie before the `since`
+    of the state that is left (failures, a grey spell, the last failure): intervals are cut back to it.
+    """
+
+    from_state: State
+    to_state: State
+    since: float
+    at: float
+    reason: Reason
+
+
+def outcome_of(kind: FailureKind | None) -> Outcome:
+    """What a look that ended so (None = it brought its reading) means for its *check* (R4, R8)."""
+    if kind is None:
+        return "ok"
+    failed = (FailureKind.UNREACHABLE, FailureKind.TIMEOUT, FailureKind.REFUSED)
+    return "fail" if kind in failed else "unknown"
+
+
+def reach_outcome_of(kind: FailureKind | None) -> Outcome:
+    """What the same look says about the *host*: one that refuses has answered, so it is up (R4, R23)."""
+    return "ok" if kind is FailureKind.REFUSED else outcome_of(kind)
+
+
+def combine(outcomes: Mapping[str, Outcome] | Iterable[Outcome]) -> Outcome:
+    """One outcome for a host from its reachability checks (R23): any answer is ok, else any failure fails.
+
+    No checks at all is `unknown`: nobody was asked.
+    """
+    seen = set(outcomes.values() if isinstance(outcomes, Mapping) else outcomes)
+    return "ok" if "ok" in seen else "fail" if "fail" in seen else "unknown"
+
+
+def processed_before(track: Track, result: Result) -> bool:
+    """Whether `result` is a duplicate or older than the last processed one: history only (R18)."""
+    if result.rid is not None and result.rid in track.rids:
+        return True
+    if track.started is None or result.began > track.started:
+        return False
+    known_apart = result.rid is not None and bool(track.rids)
+    return result.began < track.started or not known_apart
+
+
+def fold(track: Track, result: Result, policy: Policy) -> tuple[Track, Change | None]:
+    """The track after `result`, and the hard change it led to, if any.
+
+    A disabled subject, a duplicate and an old result leave the track as it is (the very same object).
+    """
+    if track.state == "disabled" or processed_before(track, result):
+        return track, None
+    counted = _count(_noted(track, result, policy), result)
+    verdict = _verdict(counted, policy)
+    return (counted, None) if verdict is None else _turn(counted, *verdict, at=result.at)
+
+
+def stale(track: Track, now: float, policy: Policy) -> tuple[Track, Change | None]:
+    """The track as time passes without results (R9): past the limit pending and up turn grey, red stays red.
+
+    The limit is strict: with 60 s it is passed at 181 s, not at 180. Grey is dated from the last result:
+    since then we have not known. The same object comes back when there is nothing new.
+    """
+    if track.stale or track.state == "disabled" or now - last_seen(track) <= policy.patience:
+        return track, None
+    marked = replace(track, stale=True)
+    if track.state not in ("pending", "up"):
+        return marked, None
+    return _turn(marked, "unknown", last_seen(track), "stale", at=now)
+
+
+def last_seen(track: Track) -> float:
+    """When the last processed result came in; for a subject without one, when it was added or enabled."""
+    return track.since if track.seen is None else track.seen
+
+
+def disable(track: Track, at: float) -> tuple[Track, Change | None]:
+    """Closed without a message, whatever was open (R24)."""
+    if track.state == "disabled":
+        return track, None
+    return _turn(
+        _afresh(replace(track, seen=None, stale=False, told=NOTHING)), "disabled", at, "disabled", at=at
+    )
+
+
+def enable(track: Track, at: float) -> tuple[Track, Change | None]:
+    """From the start again: pending, nothing counted (R24). Results from before stay history (R18)."""
+    if track.state != "disabled":
+        return track, None
+    return _turn(track, "pending", at, "enabled", at=at)
+
+
+def resume(track: Track, now: float) -> Track:
+    """A track as loaded by a process that starts at `now` (R26).
+
+    If the clock was set back while nobody looked, the stored moments lie in the future and every fresh
+    result would count as old: the whole track is then moved back, so that its last result was just now.
+    """
+    by = last_seen(track) - now
+    if by <= 0:
+        return track
+    moments = ("since", "first_failure", "first_ok", "first_unknown", "seen", "started")
+    moved = {name: getattr(track, name) - by for name in moments if getattr(track, name) is not None}
+    marks = {
+        name: getattr(track.told, name) - by
+        for name in ("since", "at")
+        if getattr(track.told, name) is not None
+    }
+    return replace(track, told=replace(track.told, **marks), **moved)
+
+
+def _noted(track: Track, result: Result, policy: Policy) -> Track:
+    """The track with this result as its last one; counters start afresh after a gap (R9)."""
+    if track.seen is not None and result.at - track.seen > policy.patience:
+        track = _afresh(track)
+    rids = track.rids if result.rid is None else (*track.rids, result.rid)[-REMEMBERED:]
+    seen = result.at if track.seen is None else max(track.seen, result.at)
+    return replace(track, seen=seen, started=result.began, rids=rids, stale=False)
+
+
+def _afresh(track: Track) -> Track:
+    return replace(
+        track, failures=0, first_failure=None, oks=0, first_ok=None, unknowns=0, first_unknown=None
+    )
+
+
+def _count(track: Track, result: Result) -> Track:
+    """The rows after this outcome. `unknown` neither lengthens the other rows nor ends them (R8)."""
+    if result.outcome == "ok":
+        row, first = track.oks + 1, result.began if track.oks == 0 else track.first_ok
+        return replace(_afresh(track), oks=row, first_ok=first)
+    if result.outcome == "fail":
+        row, first = track.failures + 1, result.began if track.failures == 0 else track.first_failure
+        return replace(_afresh(track), failures=row, first_failure=first)
+    row, first = track.unknowns + 1, result.began if track.unknowns == 0 else track.first_unknown
+    return replace(_news_for_admins(track, row), unknowns=row, first_unknown=first)
+
+
+def _news_for_admins(track: Track, row: int) -> Track:
+    """A host left grey by a silent poller that then cannot be asked has a reason of its own to be told."""
+    if row == UNASKED_LIMIT and track.state == "unknown" and track.told.check == "poller":
+        return replace(track, told=replace(track.told, check=""))
+    return track
+
+
+def _verdict(track: Track, policy: Policy) -> tuple[State, float, Reason] | None:
+    """The state these rows lead to, since when and why; None where the state stays.
+
+    Grey turns green at the first ok, like pending does: `recover_after` is about outages. Whether that is
+    told depends on what was told before, not on the colour left (R12).
+    """
+    if track.unknowns >= UNASKED_LIMIT:
+        return (
+            ("unknown", track.first_unknown or 0.0, "unasked") if track.state in ("pending", "up") else None
+        )
+    if track.unknowns:
+        return None
+    if track.failures >= policy.attempts and track.state != "down":
+        return "down", track.first_failure or 0.0, "failed"
+    needed = policy.recover_after if track.state == "down" else 1
+    if track.oks >= needed and track.state != "up":
+        return "up", track.first_ok or 0.0, "answered"
+    return None
+
+
+def _turn(track: Track, state: State, since: float, reason: Reason, *, at: float) -> tuple[Track, Change]:
+    change = Change(track.state, state, since, at, reason)
+    told = replace(track.told, acknowledged=False) if state == "up" else track.told  # R17: ends at recovery
+    return replace(track, state=state, since=since, told=told), change
