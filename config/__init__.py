@@ -1,0 +1,1 @@
+"""What the house stands on; imports nothing of ours."""

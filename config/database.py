@@ -1,0 +1,68 @@
+"""The way to PostgreSQL: engine, sessions, and a connection that listens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+FLOOR = 150000
+
+
+class DatabaseError(Exception):
+    """PostgreSQL cannot be used; the message is one sentence with the way out."""
+
+
+def url(database_url: str | None, sockets: Path) -> str:
+    """A libpq URL: the one set, or that of the embedded server whose sockets lie in `sockets`."""
+    if database_url:
+        return "postgresql://" + database_url.split("://", 1)[1]
+    return f"postgresql:///pantau?host={sockets}&user=pantau"
+
+
+def engine(libpq_url: str, *, size: int = 5, name: str = "pantau") -> Engine:
+    """A pooled engine in UTC; connections are tested before use, and a statement may take 30 s at most."""
+    return create_engine(
+        "postgresql+psycopg://" + libpq_url.split("://", 1)[1],
+        pool_size=size,
+        max_overflow=size,
+        pool_pre_ping=True,
+        pool_timeout=5,
+        connect_args={
+            "application_name": name,
+            "connect_timeout": 5,
+            "options": "-c statement_timeout=30000 -c timezone=UTC",
+        },
+    )
+
+
+def sessions(bound: Engine) -> sessionmaker[Session]:
+    """Makes sessions whose objects stay readable after commit."""
+    return sessionmaker(bound, expire_on_commit=False)
+
+
+@contextmanager
+def listening(libpq_url: str, *channels: str) -> Iterator[psycopg.Connection]:
+    """A connection of its own that hears NOTIFY on `channels`; read `.notifies(timeout=...)`."""
+    with psycopg.connect(libpq_url, autocommit=True, connect_timeout=5, application_name="pantau listen") as heard:
+        for channel in channels:
+            heard.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        yield heard
+
+
+def verify(bound: Engine) -> None:
+    """Raises DatabaseError where the server cannot be reached or is older than PostgreSQL 15."""
+    try:
+        with bound.connect() as connection:
+            version = int(connection.execute(text("show server_version_num")).scalar_one())
+    except DBAPIError as error:
+        reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+        raise DatabaseError(f"PostgreSQL cannot be reached: {reason}. Check DATABASE_URL and that the server runs.") from None
+    if version < FLOOR:
+        raise DatabaseError(f"PostgreSQL {version // 10000} is too old; Pantau needs 15 or newer.")

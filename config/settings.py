@@ -1,0 +1,160 @@
+"""One frozen Settings, read once at the door from the environment and an optional TOML file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+PREFIX = "PANTAU_"
+FILE = "PANTAU_CONFIG"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message is one sentence with the way out."""
+
+
+def default_data() -> Path:
+    """Where Pantau keeps its own things: the system's place for root, the user's own otherwise."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/pantau")
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "Pantau"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pantau"
+
+
+class Settings(BaseSettings):
+    """Everything an installation may decide before the database is open.
+
+    Read from `PANTAU_<NAME>` in the environment, `DATABASE_URL`, and the TOML file named by `PANTAU_CONFIG`;
+    the environment wins. An unknown key in the file, or an unknown `PANTAU_` variable, is an error.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True)
+
+    data: Path = Field(default_factory=default_data, description="directory for the database, keys and spool")
+    host: str = Field(default="127.0.0.1", description="address the web server listens on")
+    port: int = Field(default=8080, ge=1, le=65535, description="port the web server listens on")
+    database_url: str | None = Field(
+        default=None, validation_alias="DATABASE_URL", description="external PostgreSQL >= 15; unset: embedded"
+    )
+    pg_bin: Path | None = Field(default=None, description="directory with initdb and postgres to use")
+    pg_user: str | None = Field(default=None, description="user PostgreSQL runs as when Pantau is started by root")
+    site: int = Field(default=1, ge=1, le=32767, description="number of this site's poller")
+    interval: float = Field(default=60, ge=1, le=86400, description="seconds between looks, unless a host says otherwise")
+    attempts: int = Field(default=3, ge=1, le=20, description="failed looks in a row that make a machine down")
+    seats: int = Field(default=64, ge=4, le=512, description="blocking looks (SSH, HTTP) under way at once")
+    raw_days: int = Field(default=30, ge=2, le=3650, description="days single samples are kept")
+    hourly_days: int = Field(default=366, ge=7, le=36500, description="days hourly rollups are kept")
+    spool_mib: int = Field(default=256, ge=1, le=102400, description="size of the spool used while PostgreSQL is away")
+    language: str = Field(default="en", description="language where neither person nor browser says: en or id")
+    zone: str = Field(default="Asia/Jakarta", description="time zone pages are shown in")
+    log_level: str = Field(default="info", description="debug, info, warning or error")
+    streams: int = Field(default=200, ge=1, le=10000, description="live pages served at once by one process")
+
+    @field_validator("language")
+    @classmethod
+    def _language(cls, value: str) -> str:
+        return _one_of(value, "en", "id")
+
+    @field_validator("log_level")
+    @classmethod
+    def _log_level(cls, value: str) -> str:
+        return _one_of(value.lower(), "debug", "info", "warning", "error")
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is not a time zone such as Asia/Jakarta") from None
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, value: str | None) -> str | None:
+        if value and urlsplit(value).scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+            raise ValueError("should begin with postgresql://")
+        return value or None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The command line, then the environment, then the file."""
+        file = os.environ.get(FILE)
+        toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
+        return (init_settings, env_settings, *toml)
+
+    @property
+    def sockets(self) -> Path:
+        """The embedded server's socket directory."""
+        return self.data / "run"
+
+    @property
+    def vault_key(self) -> Path:
+        """The poller's private key file (0600)."""
+        return self.data / "vault.key"
+
+    @property
+    def vault_public(self) -> Path:
+        """The half that only seals; the web may read it."""
+        return self.data / "vault.pub"
+
+    @property
+    def spool(self) -> Path:
+        """The poller's spool directory."""
+        return self.data / "spool"
+
+    def address(self) -> str:
+        """Where a browser finds this installation."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 - only shown
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def load(**given: Any) -> Settings:
+    """Settings from `given` (the command line; None is "not given"), the environment and the TOML file.
+
+    Raises SettingsError with one sentence.
+    """
+    known = {FILE} | {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingsError(f"The environment sets {name}, which Pantau does not know. Remove it or correct its name.")
+    file = os.environ.get(FILE)
+    if file and not Path(file).is_file():
+        raise SettingsError(f"{FILE} names {file}, which is not a readable file. Correct it or unset it.")
+    try:
+        chosen = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+    except (ValueError, OSError) as error:
+        raise SettingsError(f"The settings file {file} cannot be read: {error}.") from None
+    return chosen.model_copy(update={"data": chosen.data.expanduser().absolute()})
+
+
+def _one_of(value: str, *choices: str) -> str:
+    if value not in choices:
+        raise ValueError(f"should be one of {', '.join(choices)}")
+    return value
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "a setting"
+    if first["type"] == "extra_forbidden":
+        return f"The setting '{name}' is not known. Known are: {', '.join(Settings.model_fields)}."
+    reason = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return f"The setting '{name}' {reason}; it is {first['input']!r}."

@@ -1,0 +1,242 @@
+"""The tables people edit: what is watched, how, by whom, with which credentials."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, LargeBinary, UniqueConstraint, func, text
+from sqlalchemy import Table as Association
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from domain.table import Table
+
+host_in_group = Association(
+    "host_in_group",
+    Table.metadata,
+    Column("host_id", ForeignKey("host.id", ondelete="CASCADE"), primary_key=True),
+    Column("group_id", ForeignKey("host_group.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+host_parent = Association(
+    "host_parent",
+    Table.metadata,
+    Column("host_id", ForeignKey("host.id", ondelete="CASCADE"), primary_key=True),
+    Column("parent_id", ForeignKey("host.id", ondelete="CASCADE"), primary_key=True, index=True),
+    CheckConstraint("host_id <> parent_id", name="not_its_own"),
+)
+
+
+class Division(Table):
+    """A part of the company whose machines one person is in charge of."""
+
+    __tablename__ = "division"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+
+
+class HostGroup(Table):
+    """A named set of machines, for filters and shared thresholds."""
+
+    __tablename__ = "host_group"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+
+
+class Person(Table):
+    """Somebody who can log in. `login` is lower case; `language` and `theme` are None to follow the browser."""
+
+    __tablename__ = "person"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    login: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    password_hash: Mapped[str]
+    role: Mapped[str] = mapped_column(server_default="admin")
+    language: Mapped[str | None]
+    theme: Mapped[str | None]
+    active: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    password_changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (CheckConstraint("login = lower(login)", name="login_lower"),)
+
+
+class Session(Table):
+    """One browser logged in. `id` is the SHA-256 (hex) of the cookie's random token: the table alone opens nothing."""
+
+    __tablename__ = "session"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    source: Mapped[str] = mapped_column(server_default="")
+    browser: Mapped[str] = mapped_column(server_default="")
+
+    person: Mapped[Person] = relationship()
+
+
+class LoginAttempt(Table):
+    """One failed login, kept to slow the next ones down, per account and per source."""
+
+    __tablename__ = "login_attempt"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account: Mapped[str]
+    source: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "account", "at"), Index(None, "source", "at"))
+
+
+class Setting(Table):
+    """Installation-wide values.
+
+    Keys: `setup_token` = {"sha256": hex of the one-time token, "made_at": ISO time} while there is no person;
+    `installation` = {"id": uuid}; `cookie_key` = {"hex": 32 bytes} for signing browser cookies.
+    """
+
+    __tablename__ = "setting"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[dict[str, Any]]
+
+
+class Credential(Table):
+    """A login for watched machines. `sealed` opens only in the poller (config/vault.py), bound to this row's `seal_id`.
+
+    `kind` is `password` or `ssh_key`. `source` tells where the secret came from, for `pantau apply`:
+    `typed`, `env:NAME` or `file:PATH`.
+    """
+
+    __tablename__ = "credential"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    username: Mapped[str] = mapped_column(server_default="")
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    seal_id: Mapped[str]
+    source: Mapped[str] = mapped_column(server_default="typed")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+    last_used_at: Mapped[datetime | None]
+
+    __table_args__ = (CheckConstraint("kind in ('password', 'ssh_key')", name="kind"),)
+
+
+class Host(Table):
+    """One watched machine. `interval_s`, `attempts` and `recover_after` are None to follow the installation's default."""
+
+    __tablename__ = "host"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    address: Mapped[str]
+    note: Mapped[str] = mapped_column(server_default="")
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    interval_s: Mapped[float | None]
+    attempts: Mapped[int | None]
+    recover_after: Mapped[int | None]
+    division_id: Mapped[int | None] = mapped_column(ForeignKey("division.id", ondelete="SET NULL"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+    division: Mapped[Division | None] = relationship()
+    groups: Mapped[list[HostGroup]] = relationship(secondary=host_in_group, order_by="HostGroup.name")
+    parents: Mapped[list[Host]] = relationship(
+        secondary=host_parent, primaryjoin=id == host_parent.c.host_id, secondaryjoin=id == host_parent.c.parent_id
+    )
+    checks: Mapped[list[Check]] = relationship(
+        back_populates="host", cascade="all, delete-orphan", order_by="Check.id", passive_deletes=True
+    )
+    thresholds: Mapped[list[Threshold]] = relationship(
+        cascade="all, delete-orphan", order_by="Threshold.id", passive_deletes=True
+    )
+
+    __table_args__ = (
+        CheckConstraint("interval_s between 1 and 86400", name="interval"),
+        CheckConstraint("attempts between 1 and 20", name="attempts"),
+        CheckConstraint("recover_after between 1 and 20", name="recover_after"),
+    )
+
+
+class Check(Table):
+    """One way one machine is looked at. `kind` names a probe, `options` are the values of its Options dataclass."""
+
+    __tablename__ = "host_check"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    name: Mapped[str]
+    options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    credential_id: Mapped[int | None] = mapped_column(ForeignKey("credential.id", ondelete="RESTRICT"), index=True)
+    interval_s: Mapped[float | None]
+    deadline_s: Mapped[float] = mapped_column(server_default=text("10"))
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    reachability: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    host: Mapped[Host] = relationship(back_populates="checks")
+    credential: Mapped[Credential | None] = relationship()
+
+    __table_args__ = (
+        UniqueConstraint("host_id", "name"),
+        CheckConstraint("interval_s between 1 and 86400", name="interval"),
+        CheckConstraint("deadline_s between 0.1 and 300", name="deadline"),
+    )
+
+
+class HostKey(Table):
+    """An SSH host key seen at a machine. `state`: `pinned` is trusted; `offered` is a changed one awaiting an admin."""
+
+    __tablename__ = "host_key"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"))
+    port: Mapped[int]
+    key: Mapped[str]
+    fingerprint: Mapped[str]
+    state: Mapped[str]
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    accepted_at: Mapped[datetime | None]
+    accepted_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+
+    __table_args__ = (
+        UniqueConstraint("host_id", "port", "key"),
+        CheckConstraint("state in ('pinned', 'offered')", name="state"),
+    )
+
+
+class Threshold(Table):
+    """A limit on one measure, for one host or one group; with neither, for every machine.
+
+    `over` or `under` (exactly one) is crossed for `for_s` seconds, and left at `clear` for `clear_for_s` (R15, R16).
+    """
+
+    __tablename__ = "threshold"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host_id: Mapped[int | None] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("host_group.id", ondelete="CASCADE"), index=True)
+    measure: Mapped[str]
+    part: Mapped[str] = mapped_column(server_default="")
+    state: Mapped[str]
+    over: Mapped[float | None]
+    under: Mapped[float | None]
+    clear: Mapped[float | None]
+    for_s: Mapped[float] = mapped_column(server_default=text("300"))
+    clear_for_s: Mapped[float] = mapped_column(server_default=text("0"))
+
+    group: Mapped[HostGroup | None] = relationship()
+
+    __table_args__ = (
+        CheckConstraint("state in ('warning', 'critical')", name="state"),
+        CheckConstraint("(over is null) <> (under is null)", name="one_side"),
+        CheckConstraint("host_id is null or group_id is null", name="one_owner"),
+        UniqueConstraint("host_id", "group_id", "measure", "part", "state", postgresql_nulls_not_distinct=True),
+    )

@@ -1,0 +1,225 @@
+"""The tables the machine writes. Only poller/recorder.py and poller/chores.py write them; everybody reads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, REAL, BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, func, text
+from sqlalchemy import Table as Plain
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain.table import Table
+
+OUTCOMES = ("ok", "fail", "unknown")
+"""What `raw.state` and `latest.outcome` count: the index is stored."""
+
+
+class MetricSet(Table):
+    """The names behind a vector of values: `names[i]`, `parts[i]` (core, mount ...) and `units[i]` belong to `v[i]`.
+
+    Append-only. `digest` is the SHA-256 of the three lists, so equal sets are one row.
+    """
+
+    __tablename__ = "metric_set"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    names: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    parts: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    units: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+
+
+raw = Plain(
+    "raw",
+    Table.metadata,
+    Column("check_id", Integer, nullable=False),
+    Column("ts", TIMESTAMP(timezone=True), nullable=False),
+    Column("set_id", Integer, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("v", ARRAY(REAL), nullable=False),
+    Index("raw_check_id_ts_idx", "check_id", "ts"),
+    postgresql_partition_by="RANGE (ts)",
+)
+"""One row a check and look: `ts` is the look's start, `state` an index into OUTCOMES, `v` in the order of its set.
+
+A value that could not be had (the first sample of a rate) is NULL inside `v`. Partitions are UTC days, `raw_YYYYMMDD`.
+"""
+
+
+def _rollup(name: str) -> Plain:
+    return Plain(
+        name,
+        Table.metadata,
+        Column("check_id", Integer, primary_key=True),
+        Column("ts", TIMESTAMP(timezone=True), primary_key=True),
+        Column("set_id", Integer, primary_key=True),
+        Column("n", Integer, nullable=False),
+        Column("failed", Integer, nullable=False),
+        Column("vmin", ARRAY(REAL), nullable=False),
+        Column("vavg", ARRAY(REAL), nullable=False),
+        Column("vmax", ARRAY(REAL), nullable=False),
+    )
+
+
+roll_1h = _rollup("roll_1h")
+roll_1d = _rollup("roll_1d")
+"""Rollups: `ts` is the start of the UTC hour or day, `n` looks of which `failed` brought no values."""
+
+
+class Latest(Table):
+    """The newest look of each check. `failure_kind` and `failure_detail` are None when it succeeded.
+
+    `good_at` is the newest look that did bring values, and `set_id`, `v` are its values, so that a page can
+    show the last known numbers, marked as old.
+    """
+
+    __tablename__ = "latest"
+
+    check_id: Mapped[int] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    ts: Mapped[datetime]
+    took: Mapped[float] = mapped_column(REAL)
+    late: Mapped[float] = mapped_column(REAL)
+    outcome: Mapped[int] = mapped_column(SmallInteger)
+    good_at: Mapped[datetime | None]
+    set_id: Mapped[int | None]
+    v: Mapped[list[float | None] | None] = mapped_column(ARRAY(REAL))
+    failure_kind: Mapped[str | None]
+    failure_detail: Mapped[str | None]
+    sent: Mapped[int] = mapped_column(server_default=text("0"))
+    received: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class FactSeen(Table):
+    """A text a machine says of itself, as last seen, and since when it has said so."""
+
+    __tablename__ = "fact"
+
+    check_id: Mapped[int] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    value: Mapped[str]
+    since: Mapped[datetime]
+
+
+class FailureSeen(Table):
+    """Why a check failed, kept on transition: one row for a run of looks that failed for the same reason."""
+
+    __tablename__ = "failure"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    check_id: Mapped[int] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"))
+    since: Mapped[datetime]
+    kind: Mapped[str]
+    detail: Mapped[str]
+
+    __table_args__ = (Index(None, "check_id", "since"),)
+
+
+class Track(Table):
+    """What the rules remember of one subject between looks (R20).
+
+    `subject` is `host:ID`, `check:ID` or `metric:CHECK_ID:MEASURE:PART`; `data` is domain.health.Track (or
+    domain.thresholds.MetricTrack) as JSON; `state` and `since` repeat it for queries.
+    """
+
+    __tablename__ = "track"
+
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    check_id: Mapped[int | None] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str]
+    since: Mapped[datetime]
+    failing: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    data: Mapped[dict[str, Any]]
+
+
+class Change(Table):
+    """A state change is a row, and everything downstream reads that row. Append-only.
+
+    `at` is when it was decided, `since` when it began (R3); `reason` is a sentence.
+    """
+
+    __tablename__ = "change"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    subject: Mapped[str]
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"))
+    check_id: Mapped[int | None] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime]
+    since: Mapped[datetime]
+    from_state: Mapped[str]
+    to_state: Mapped[str]
+    reason: Mapped[str] = mapped_column(server_default="")
+
+    __table_args__ = (Index(None, "host_id", "at"), Index(None, "at"))
+
+
+class StateInterval(Table):
+    """From when until when a subject was in a state: the only source of availability and downtime.
+
+    `until` is None while it lasts. One open row a subject.
+    """
+
+    __tablename__ = "state_interval"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    subject: Mapped[str]
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"))
+    check_id: Mapped[int | None] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), index=True)
+    since: Mapped[datetime]
+    until: Mapped[datetime | None]
+    state: Mapped[str]
+
+    __table_args__ = (
+        Index("state_interval_open_idx", "subject", unique=True, postgresql_where=text("until is null")),
+        Index("state_interval_subject_since_idx", "subject", "since"),
+        Index(
+            "state_interval_during_idx", func.tstzrange(text("since"), text("until")), postgresql_using="gist"
+        ),
+    )
+
+
+class Incident(Table):
+    """Something went wrong with a subject, from `since` until `closed_at`. `failure_kind` and `cause` say why."""
+
+    __tablename__ = "incident"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    subject: Mapped[str]
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    check_id: Mapped[int | None] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str]
+    since: Mapped[datetime]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    failure_kind: Mapped[str | None]
+    cause: Mapped[str] = mapped_column(server_default="")
+
+    __table_args__ = (
+        Index("incident_open_idx", "subject", unique=True, postgresql_where=text("closed_at is null")),
+        Index("incident_opened_at_idx", "opened_at"),
+    )
+
+
+class Batch(Table):
+    """What the recorder has written: inserted first in each transaction, so a replayed batch cannot double."""
+
+    __tablename__ = "batch"
+
+    site_id: Mapped[int] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Heartbeat(Table):
+    """A process saying that it works, judged by the others. `data` is its own load, see poller/chores.py."""
+
+    __tablename__ = "heartbeat"
+
+    role: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))

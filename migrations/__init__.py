@@ -1,0 +1,1 @@
+"""Migrations of the database; `pantau db upgrade` runs them."""

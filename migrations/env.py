@@ -1,0 +1,27 @@
+"""Runs migrations on the connection given by whoever calls, one at a time for a database (advisory lock)."""
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+import domain.inventory
+import domain.records
+import domain.requests  # noqa: F401 - importing declares the tables
+from domain.table import Table
+
+LOCK = 0x50414E54  # any constant: two `pantau up` on one database take turns
+
+
+def include(thing: object, name: str | None, kind: str, reflected: bool, compared: object) -> bool:
+    """Leave partitions out of comparisons: chores make and drop them."""
+    return not (kind == "table" and reflected and (name or "").startswith("raw_"))
+
+
+def run(connection: Connection) -> None:
+    """Migrate in one transaction."""
+    context.configure(connection=connection, target_metadata=Table.metadata, include_object=include, compare_type=True)
+    with context.begin_transaction():
+        connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        context.run_migrations()
+
+
+run(context.config.attributes["connection"])
