@@ -50,7 +50,9 @@ def sessions(bound: Engine) -> sessionmaker[Session]:
 @contextmanager
 def listening(libpq_url: str, *channels: str) -> Iterator[psycopg.Connection]:
     """A connection of its own that hears NOTIFY on `channels`; read `.notifies(timeout=...)`."""
-    with psycopg.connect(libpq_url, autocommit=True, connect_timeout=5, application_name="pantau listen") as heard:
+    with psycopg.connect(
+        libpq_url, autocommit=True, connect_timeout=5, application_name="pantau listen"
+    ) as heard:
         for channel in channels:
             heard.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         yield heard
@@ -63,6 +65,8 @@ def verify(bound: Engine) -> None:
             version = int(connection.execute(text("show server_version_num")).scalar_one())
     except DBAPIError as error:
         reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0].rstrip(".")
-        raise DatabaseError(f"PostgreSQL cannot be reached: {reason}. Check DATABASE_URL and that the server runs.") from None
+        raise DatabaseError(
+            f"PostgreSQL cannot be reached: {reason}. Check DATABASE_URL and that the server runs."
+        ) from None
     if version < FLOOR:
         raise DatabaseError(f"PostgreSQL {version // 10000} is too old; Pantau needs 15 or newer.")

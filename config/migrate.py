@@ -38,7 +38,9 @@ def upgrade(bound: Engine) -> bool:
     if at == newest():
         return False
     config = _config()
-    if at is not None and at not in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}:
+    if at is not None and at not in {
+        script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
+    }:
         raise DatabaseError(
             f"The database was made by another version of Pantau (revision {at}). Start that version, or restore a backup."
         )

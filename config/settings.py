@@ -10,7 +10,12 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 PREFIX = "PANTAU_"
 FILE = "PANTAU_CONFIG"
@@ -42,18 +47,30 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="address the web server listens on")
     port: int = Field(default=8080, ge=1, le=65535, description="port the web server listens on")
     database_url: str | None = Field(
-        default=None, validation_alias="DATABASE_URL", description="external PostgreSQL >= 15; unset: embedded"
+        default=None,
+        validation_alias="DATABASE_URL",
+        description="external PostgreSQL >= 15; unset: embedded",
     )
     pg_bin: Path | None = Field(default=None, description="directory with initdb and postgres to use")
-    pg_user: str | None = Field(default=None, description="user PostgreSQL runs as when Pantau is started by root")
+    pg_user: str | None = Field(
+        default=None, description="user PostgreSQL runs as when Pantau is started by root"
+    )
     site: int = Field(default=1, ge=1, le=32767, description="number of this site's poller")
-    interval: float = Field(default=60, ge=1, le=86400, description="seconds between looks, unless a host says otherwise")
-    attempts: int = Field(default=3, ge=1, le=20, description="failed looks in a row that make a machine down")
+    interval: float = Field(
+        default=60, ge=1, le=86400, description="seconds between looks, unless a host says otherwise"
+    )
+    attempts: int = Field(
+        default=3, ge=1, le=20, description="failed looks in a row that make a machine down"
+    )
     seats: int = Field(default=64, ge=4, le=512, description="blocking looks (SSH, HTTP) under way at once")
     raw_days: int = Field(default=30, ge=2, le=3650, description="days single samples are kept")
     hourly_days: int = Field(default=366, ge=7, le=36500, description="days hourly rollups are kept")
-    spool_mib: int = Field(default=256, ge=1, le=102400, description="size of the spool used while PostgreSQL is away")
-    language: str = Field(default="en", description="language where neither person nor browser says: en or id")
+    spool_mib: int = Field(
+        default=256, ge=1, le=102400, description="size of the spool used while PostgreSQL is away"
+    )
+    language: str = Field(
+        default="en", description="language where neither person nor browser says: en or id"
+    )
     zone: str = Field(default="Asia/Jakarta", description="time zone pages are shown in")
     log_level: str = Field(default="info", description="debug, info, warning or error")
     streams: int = Field(default=200, ge=1, le=10000, description="live pages served at once by one process")
@@ -132,7 +149,9 @@ def load(**given: Any) -> Settings:
     known = {FILE} | {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     for name in os.environ:
         if name.startswith(PREFIX) and name not in known:
-            raise SettingsError(f"The environment sets {name}, which Pantau does not know. Remove it or correct its name.")
+            raise SettingsError(
+                f"The environment sets {name}, which Pantau does not know. Remove it or correct its name."
+            )
     file = os.environ.get(FILE)
     if file and not Path(file).is_file():
         raise SettingsError(f"{FILE} names {file}, which is not a readable file. Correct it or unset it.")

@@ -53,7 +53,9 @@ class Opener:
         try:
             return AESGCM(_agree(own, half, half)).decrypt(_NONCE, sealed[33:], place.encode())
         except InvalidTag:
-            raise VaultError("A stored secret does not open with this installation's key. Enter the credential again.") from None
+            raise VaultError(
+                "A stored secret does not open with this installation's key. Enter the credential again."
+            ) from None
 
 
 def create(key: Path, public: Path) -> bool:
@@ -88,7 +90,9 @@ def _read(path: Path) -> bytes:
     try:
         value = bytes.fromhex(path.read_text().strip())
     except FileNotFoundError:
-        raise VaultError(f"The key file {path} is missing. Restore it, or start `pantau up` once to make one.") from None
+        raise VaultError(
+            f"The key file {path} is missing. Restore it, or start `pantau up` once to make one."
+        ) from None
     except PermissionError:
         raise VaultError(f"The key file {path} cannot be read by this user.") from None
     except ValueError:

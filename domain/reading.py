@@ -99,6 +99,6 @@ class Reading:
     took: float = 0.0
 
     @classmethod
-    def failed(cls, kind: FailureKind, detail: str, cost: Cost = Cost()) -> Reading:  # noqa: B008
+    def failed(cls, kind: FailureKind, detail: str, cost: Cost = Cost()) -> Reading:
         """A look that brought nothing but its reason."""
         return cls(failure=Failure(kind, detail), cost=cost)

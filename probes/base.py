@@ -108,7 +108,7 @@ def option(
     label: str,
     *,
     default: Any = dataclasses.MISSING,
-    help: str = "",  # noqa: A002
+    help: str = "",
     choices: tuple[str, ...] = (),
     low: float | None = None,
     high: float | None = None,
@@ -155,7 +155,9 @@ def fill(options: type, values: dict[str, Any]) -> Any:
     missing = [o.name for o in known.values() if o.required and values.get(o.name) in (None, "")]
     if missing:
         raise ValueError(f"option '{missing[0]}' is required.")
-    return options(**{name: _convert(known[name], value) for name, value in values.items() if value is not None})
+    return options(
+        **{name: _convert(known[name], value) for name, value in values.items() if value is not None}
+    )
 
 
 def _convert(option: Option, value: Any) -> Any:
@@ -167,14 +169,31 @@ def _convert(option: Option, value: Any) -> Any:
         raise ValueError(f"option '{option.name}' takes {noun}, not {value!r}.") from None
     if option.choices and converted not in option.choices:
         raise ValueError(f"option '{option.name}' is one of {', '.join(option.choices)}, not {value!r}.")
-    if option.low is not None and converted < option.low or option.high is not None and converted > option.high:
-        raise ValueError(f"option '{option.name}' lies between {option.low:g} and {option.high:g}, not {value!r}.")
+    if (
+        (option.low is not None
+        and converted < option.low)
+        or (option.high is not None
+        and converted > option.high)
+    ):
+        raise ValueError(
+            f"option '{option.name}' lies between {option.low:g} and {option.high:g}, not {value!r}."
+        )
     return converted
 
 
 def _cast(kind: type, value: Any) -> Any:
     if kind is bool:
-        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False, "": False}
+        words = {
+            "true": True,
+            "yes": True,
+            "on": True,
+            "1": True,
+            "false": False,
+            "no": False,
+            "off": False,
+            "0": False,
+            "": False,
+        }
         if isinstance(value, bool):
             return value
         return words[str(value).strip().lower()] if str(value).strip().lower() in words else _refuse()

@@ -1,0 +1,88 @@
+"""What every test may stand on: one real PostgreSQL a session, one fresh database a test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from config import database, migrate, postgres
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> None:
+    """A developer's own settings must not reach the tests."""
+    for name in [name for name in os.environ if name.startswith("PANTAU_") or name == "DATABASE_URL"]:
+        del os.environ[name]
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A short-named directory that an ordinary user can reach too (pytest's own is closed to others)."""
+    directory = Path(tempfile.mkdtemp(prefix="pantau-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    """A running embedded server, with a migrated database `template_pantau` to clone."""
+    directory = Path(tempfile.mkdtemp(prefix="pantau-"))
+    directory.chmod(0o755)
+    made = postgres.prepare(directory / "data", None, None, lambda text: None)
+    server = postgres.run(made)
+    try:
+        postgres.wait_ready(made, server, lambda text: None)
+        _execute(made, "create database template_pantau")
+        bound = database.engine(_url(made, "template_pantau"))
+        migrate.upgrade(bound)
+        bound.dispose()
+        yield made
+    finally:
+        postgres.shut_down(server)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database_url(cluster: postgres.Cluster) -> Iterator[str]:
+    """libpq URL of a fresh, migrated database of this test's own."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _execute(cluster, f'create database "{name}" template template_pantau')
+    yield _url(cluster, name)
+    _execute(cluster, f'drop database "{name}" with (force)')
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on this test's database."""
+    bound = database.engine(database_url)
+    yield bound
+    bound.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session on this test's database."""
+    with database.sessions(engine)() as opened:
+        yield opened
+
+
+def _url(cluster: postgres.Cluster, name: str) -> str:
+    return f"postgresql:///{name}?host={cluster.sockets}&user=pantau"
+
+
+def _execute(cluster: postgres.Cluster, statement: str) -> None:
+    with psycopg.connect(_url(cluster, "postgres"), autocommit=True) as connection:
+        connection.execute(statement.encode())
