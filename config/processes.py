@@ -86,9 +86,7 @@ class Kept:
         """Bring the child back if it ended and its pause is over. `now` is monotonic seconds."""
         if self.child is not None and self.child.poll() is not None:
             self.pause = 0.2 if now - self.started > 10 else min(self.pause * 2, 10.0)
-            _log.warning(
-                "%s ended (%s); it is brought back in %.1f s.", self.name, _ending(self.child), self.pause
-            )
+            _log.warning("%s ended (%s); it is brought back in %.1f s.", self.name, _ending(self.child), self.pause)
             self.child, self.not_before = None, now + self.pause
         if self.child is None and now >= self.not_before:
             self.child, self.started = self.start(), now

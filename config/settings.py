@@ -52,25 +52,17 @@ class Settings(BaseSettings):
         description="external PostgreSQL >= 15; unset: embedded",
     )
     pg_bin: Path | None = Field(default=None, description="directory with initdb and postgres to use")
-    pg_user: str | None = Field(
-        default=None, description="user PostgreSQL runs as when Pantau is started by root"
-    )
+    pg_user: str | None = Field(default=None, description="user PostgreSQL runs as when Pantau is started by root")
     site: int = Field(default=1, ge=1, le=32767, description="number of this site's poller")
     interval: float = Field(
         default=60, ge=1, le=86400, description="seconds between looks, unless a host says otherwise"
     )
-    attempts: int = Field(
-        default=3, ge=1, le=20, description="failed looks in a row that make a machine down"
-    )
+    attempts: int = Field(default=3, ge=1, le=20, description="failed looks in a row that make a machine down")
     seats: int = Field(default=64, ge=4, le=512, description="blocking looks (SSH, HTTP) under way at once")
     raw_days: int = Field(default=30, ge=2, le=3650, description="days single samples are kept")
     hourly_days: int = Field(default=366, ge=7, le=36500, description="days hourly rollups are kept")
-    spool_mib: int = Field(
-        default=256, ge=1, le=102400, description="size of the spool used while PostgreSQL is away"
-    )
-    language: str = Field(
-        default="en", description="language where neither person nor browser says: en or id"
-    )
+    spool_mib: int = Field(default=256, ge=1, le=102400, description="size of the spool used while PostgreSQL is away")
+    language: str = Field(default="en", description="language where neither person nor browser says: en or id")
     zone: str = Field(default="Asia/Jakarta", description="time zone pages are shown in")
     log_level: str = Field(default="info", description="debug, info, warning or error")
     streams: int = Field(default=200, ge=1, le=10000, description="live pages served at once by one process")

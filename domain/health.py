@@ -213,9 +213,7 @@ def disable(track: Track, at: float) -> tuple[Track, Change | None]:
     """Closed without a message, whatever was open (R24)."""
     if track.state == "disabled":
         return track, None
-    return _turn(
-        _afresh(replace(track, seen=None, stale=False, told=NOTHING)), "disabled", at, "disabled", at=at
-    )
+    return _turn(_afresh(replace(track, seen=None, stale=False, told=NOTHING)), "disabled", at, "disabled", at=at)
 
 
 def enable(track: Track, at: float) -> tuple[Track, Change | None]:
@@ -236,11 +234,7 @@ def resume(track: Track, now: float) -> Track:
         return track
     moments = ("since", "first_failure", "first_ok", "first_unknown", "seen", "started")
     moved = {name: getattr(track, name) - by for name in moments if getattr(track, name) is not None}
-    marks = {
-        name: getattr(track.told, name) - by
-        for name in ("since", "at")
-        if getattr(track.told, name) is not None
-    }
+    marks = {name: getattr(track.told, name) - by for name in ("since", "at") if getattr(track.told, name) is not None}
     return replace(track, told=replace(track.told, **marks), **moved)
 
 
@@ -254,9 +248,7 @@ def _noted(track: Track, result: Result, policy: Policy) -> Track:
 
 
 def _afresh(track: Track) -> Track:
-    return replace(
-        track, failures=0, first_failure=None, oks=0, first_ok=None, unknowns=0, first_unknown=None
-    )
+    return replace(track, failures=0, first_failure=None, oks=0, first_ok=None, unknowns=0, first_unknown=None)
 
 
 def _count(track: Track, result: Result) -> Track:
@@ -285,9 +277,7 @@ def _verdict(track: Track, policy: Policy) -> tuple[State, float, Reason] | None
     told depends on what was told before, not on the colour left (R12).
     """
     if track.unknowns >= UNASKED_LIMIT:
-        return (
-            ("unknown", track.first_unknown or 0.0, "unasked") if track.state in ("pending", "up") else None
-        )
+        return ("unknown", track.first_unknown or 0.0, "unasked") if track.state in ("pending", "up") else None
     if track.unknowns:
         return None
     if track.failures >= policy.attempts and track.state != "down":

@@ -141,9 +141,7 @@ class Host(Table):
     interval_s: Mapped[float | None]
     attempts: Mapped[int | None]
     recover_after: Mapped[int | None]
-    division_id: Mapped[int | None] = mapped_column(
-        ForeignKey("division.id", ondelete="SET NULL"), index=True
-    )
+    division_id: Mapped[int | None] = mapped_column(ForeignKey("division.id", ondelete="SET NULL"), index=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
@@ -178,9 +176,7 @@ class Check(Table):
     kind: Mapped[str]
     name: Mapped[str]
     options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
-    credential_id: Mapped[int | None] = mapped_column(
-        ForeignKey("credential.id", ondelete="RESTRICT"), index=True
-    )
+    credential_id: Mapped[int | None] = mapped_column(ForeignKey("credential.id", ondelete="RESTRICT"), index=True)
     interval_s: Mapped[float | None]
     deadline_s: Mapped[float] = mapped_column(server_default=text("10"))
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
@@ -244,7 +240,5 @@ class Threshold(Table):
         CheckConstraint("state in ('warning', 'critical')", name="state"),
         CheckConstraint("(over is null) <> (under is null)", name="one_side"),
         CheckConstraint("host_id is null or group_id is null", name="one_owner"),
-        UniqueConstraint(
-            "host_id", "group_id", "measure", "part", "state", postgresql_nulls_not_distinct=True
-        ),
+        UniqueConstraint("host_id", "group_id", "measure", "part", "state", postgresql_nulls_not_distinct=True),
     )

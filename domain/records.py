@@ -190,9 +190,7 @@ class StateInterval(Table):
     __table_args__ = (
         Index("state_interval_open_idx", "subject", unique=True, postgresql_where=text("until is null")),
         Index("state_interval_subject_since_idx", "subject", "since"),
-        Index(
-            "state_interval_during_idx", func.tstzrange(text("since"), text("until")), postgresql_using="gist"
-        ),
+        Index("state_interval_during_idx", func.tstzrange(text("since"), text("until")), postgresql_using="gist"),
     )
 
 

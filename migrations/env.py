@@ -18,9 +18,7 @@ def include(thing: object, name: str | None, kind: str, reflected: bool, compare
 
 def run(connection: Connection) -> None:
     """Migrate in one transaction."""
-    context.configure(
-        connection=connection, target_metadata=Table.metadata, include_object=include, compare_type=True
-    )
+    context.configure(connection=connection, target_metadata=Table.metadata, include_object=include, compare_type=True)
     with context.begin_transaction():
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         context.run_migrations()

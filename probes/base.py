@@ -155,9 +155,7 @@ def fill(options: type, values: dict[str, Any]) -> Any:
     missing = [o.name for o in known.values() if o.required and values.get(o.name) in (None, "")]
     if missing:
         raise ValueError(f"option '{missing[0]}' is required.")
-    return options(
-        **{name: _convert(known[name], value) for name, value in values.items() if value is not None}
-    )
+    return options(**{name: _convert(known[name], value) for name, value in values.items() if value is not None})
 
 
 def _convert(option: Option, value: Any) -> Any:
@@ -169,15 +167,8 @@ def _convert(option: Option, value: Any) -> Any:
         raise ValueError(f"option '{option.name}' takes {noun}, not {value!r}.") from None
     if option.choices and converted not in option.choices:
         raise ValueError(f"option '{option.name}' is one of {', '.join(option.choices)}, not {value!r}.")
-    if (
-        (option.low is not None
-        and converted < option.low)
-        or (option.high is not None
-        and converted > option.high)
-    ):
-        raise ValueError(
-            f"option '{option.name}' lies between {option.low:g} and {option.high:g}, not {value!r}."
-        )
+    if (option.low is not None and converted < option.low) or (option.high is not None and converted > option.high):
+        raise ValueError(f"option '{option.name}' lies between {option.low:g} and {option.high:g}, not {value!r}.")
     return converted
 
 

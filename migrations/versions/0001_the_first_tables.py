@@ -192,9 +192,7 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("source", sa.Text(), server_default="", nullable=False),
         sa.Column("browser", sa.Text(), server_default="", nullable=False),
-        sa.ForeignKeyConstraint(
-            ["person_id"], ["person.id"], name=op.f("session_person_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("session_person_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("session_pkey")),
     )
     op.create_index(op.f("session_person_id_idx"), "session", ["person_id"], unique=False)
@@ -224,9 +222,7 @@ def upgrade() -> None:
             name=op.f("host_check_credential_id_fkey"),
             ondelete="RESTRICT",
         ),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["host.id"], name=op.f("host_check_host_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("host_check_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("host_check_pkey")),
         sa.UniqueConstraint("host_id", "name", name=op.f("host_check_host_id_name_key")),
     )
@@ -238,9 +234,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["group_id"], ["host_group.id"], name=op.f("host_in_group_group_id_fkey"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["host.id"], name=op.f("host_in_group_host_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("host_in_group_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("host_id", "group_id", name=op.f("host_in_group_pkey")),
     )
     op.create_index(op.f("host_in_group_group_id_idx"), "host_in_group", ["group_id"], unique=False)
@@ -259,9 +253,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["accepted_by"], ["person.id"], name=op.f("host_key_accepted_by_fkey"), ondelete="SET NULL"
         ),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["host.id"], name=op.f("host_key_host_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("host_key_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("host_key_pkey")),
         sa.UniqueConstraint("host_id", "port", "key", name=op.f("host_key_host_id_port_key_key")),
     )
@@ -270,9 +262,7 @@ def upgrade() -> None:
         sa.Column("host_id", sa.Integer(), nullable=False),
         sa.Column("parent_id", sa.Integer(), nullable=False),
         sa.CheckConstraint("host_id <> parent_id", name=op.f("host_parent_not_its_own_check")),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["host.id"], name=op.f("host_parent_host_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("host_parent_host_id_fkey"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["parent_id"], ["host.id"], name=op.f("host_parent_parent_id_fkey"), ondelete="CASCADE"
         ),
@@ -298,9 +288,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["group_id"], ["host_group.id"], name=op.f("threshold_group_id_fkey"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["host.id"], name=op.f("threshold_host_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("threshold_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("threshold_pkey")),
         sa.UniqueConstraint(
             "host_id",
@@ -325,12 +313,8 @@ def upgrade() -> None:
         sa.Column("from_state", sa.Text(), nullable=False),
         sa.Column("to_state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
-        sa.ForeignKeyConstraint(
-            ["check_id"], ["host_check.id"], name=op.f("change_check_id_fkey"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["host.id"], name=op.f("change_host_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["check_id"], ["host_check.id"], name=op.f("change_check_id_fkey"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("change_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("change_pkey")),
     )
     op.create_index(op.f("change_at_idx"), "change", ["at"], unique=False)
@@ -344,9 +328,7 @@ def upgrade() -> None:
         sa.Column("host_id", sa.Integer(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.Column("since", sa.TIMESTAMP(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["check_id"], ["host_check.id"], name=op.f("fact_check_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["check_id"], ["host_check.id"], name=op.f("fact_check_id_fkey"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("fact_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("check_id", "name", "part", name=op.f("fact_pkey")),
     )
@@ -379,9 +361,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["check_id"], ["host_check.id"], name=op.f("incident_check_id_fkey"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["host.id"], name=op.f("incident_host_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("incident_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("incident_pkey")),
     )
     op.create_index(op.f("incident_check_id_idx"), "incident", ["check_id"], unique=False)
@@ -409,12 +389,8 @@ def upgrade() -> None:
         sa.Column("failure_detail", sa.Text(), nullable=True),
         sa.Column("sent", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("received", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["check_id"], ["host_check.id"], name=op.f("latest_check_id_fkey"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["host.id"], name=op.f("latest_host_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["check_id"], ["host_check.id"], name=op.f("latest_check_id_fkey"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("latest_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("check_id", name=op.f("latest_pkey")),
     )
     op.create_index(op.f("latest_host_id_idx"), "latest", ["host_id"], unique=False)
@@ -442,12 +418,8 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.CheckConstraint("kind in ('run', 'test', 'sweep')", name=op.f("look_kind_check")),
-        sa.ForeignKeyConstraint(
-            ["asked_by"], ["person.id"], name=op.f("look_asked_by_fkey"), ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(
-            ["check_id"], ["host_check.id"], name=op.f("look_check_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["asked_by"], ["person.id"], name=op.f("look_asked_by_fkey"), ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["check_id"], ["host_check.id"], name=op.f("look_check_id_fkey"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("look_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("look_pkey")),
     )
@@ -468,9 +440,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["check_id"], ["host_check.id"], name=op.f("state_interval_check_id_fkey"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["host.id"], name=op.f("state_interval_host_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("state_interval_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("state_interval_pkey")),
     )
     op.create_index(op.f("state_interval_check_id_idx"), "state_interval", ["check_id"], unique=False)
@@ -498,12 +468,8 @@ def upgrade() -> None:
         sa.Column("since", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.Column("failing", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("data", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["check_id"], ["host_check.id"], name=op.f("track_check_id_fkey"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["host.id"], name=op.f("track_host_id_fkey"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["check_id"], ["host_check.id"], name=op.f("track_check_id_fkey"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("track_host_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("subject", name=op.f("track_pkey")),
     )
     op.create_index(op.f("track_check_id_idx"), "track", ["check_id"], unique=False)
@@ -520,9 +486,7 @@ def downgrade() -> None:
     op.drop_index(op.f("track_check_id_idx"), table_name="track")
     op.drop_table("track")
     op.drop_index("state_interval_subject_since_idx", table_name="state_interval")
-    op.drop_index(
-        "state_interval_open_idx", table_name="state_interval", postgresql_where=sa.text("until is null")
-    )
+    op.drop_index("state_interval_open_idx", table_name="state_interval", postgresql_where=sa.text("until is null"))
     op.drop_index("state_interval_during_idx", table_name="state_interval", postgresql_using="gist")
     op.drop_index(op.f("state_interval_check_id_idx"), table_name="state_interval")
     op.drop_table("state_interval")

@@ -37,9 +37,7 @@ def test_a_database_of_another_version_is_refused_and_left_alone(engine: Engine)
 def test_an_edit_wakes_the_poller_but_its_own_bookkeeping_does_not(engine: Engine, database_url: str) -> None:
     with listening(database_url, "inventory") as heard, engine.connect() as connection:
         connection.execute(
-            text(
-                "insert into credential (name, kind, sealed, seal_id) values ('c', 'password', '\\x00', 'x')"
-            )
+            text("insert into credential (name, kind, sealed, seal_id) values ('c', 'password', '\\x00', 'x')")
         )
         connection.commit()
         assert [n.channel for n in heard.notifies(timeout=5, stop_after=1)] == ["inventory"]
