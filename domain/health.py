@@ -234,8 +234,7 @@ def resume(track: Track, now: float) -> Track:
         return track
     moments = ("since", "first_failure", "first_ok", "first_unknown", "seen", "started")
     moved = {name: getattr(track, name) - by for name in moments if getattr(track, name) is not None}
-    marks = {name: getattr(track.told, name) - by for name in ("since", "at") if getattr(track.told, name) is not None}
-    return replace(track, told=replace(track.told, **marks), **moved)
+    return replace(track, told=track.told.moved(-by), **moved)
 
 
 def _noted(track: Track, result: Result, policy: Policy) -> Track:

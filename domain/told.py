@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from domain.stored import Shelf, dump
@@ -31,6 +31,11 @@ class Told:
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSONB; what equals its default is left out."""
         return dump(self)
+
+    def moved(self, by: float) -> Told:
+        """The same mark with its moments `by` seconds later (the clock was set, R26)."""
+        since = None if self.since is None else self.since + by
+        return replace(self, since=since, at=None if self.at is None else self.at + by)
 
     @classmethod
     def from_json(cls, raw: object) -> Told:
