@@ -216,9 +216,7 @@ def inflate(data: bytes, encoding: str) -> bytes:
 
 # C0 and C1 controls, lone surrogates, line and paragraph separators, and the marks that turn the reading
 # direction around: each lets a machine forge what a log, a mail or a page seems to say.
-_UNCLEAN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
-)
+_UNCLEAN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _UNCLEAN_LINES = re.compile(_UNCLEAN.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
 
 

@@ -184,9 +184,7 @@ class Names:
             if known.places and self._clock() - known.found < STALE:
                 return known.places
             why = known.why
-        raise Unresolved(
-            why or f"The name '{clean(name)}' is not resolvable: the resolver did not answer in time."
-        )
+        raise Unresolved(why or f"The name '{clean(name)}' is not resolvable: the resolver did not answer in time.")
 
 
 def of(keep: Keep) -> Names:

@@ -76,9 +76,7 @@ async def _one(place: Place, options: Options, deadline: Deadline, seconds: floa
         return await _greeting(line, options, deadline, where, measure)
 
 
-async def _greeting(
-    line: socket.socket, options: Options, deadline: Deadline, where: str, measure: Measure
-) -> Reading:
+async def _greeting(line: socket.socket, options: Options, deadline: Deadline, where: str, measure: Measure) -> Reading:
     """Read until the expected text has come, the far side closes, the cap is reached or the time is up."""
     loop = asyncio.get_running_loop()
     wanted = options.expect.encode()
@@ -107,9 +105,7 @@ async def _greeting(
 
 def _ungreeted(where: str, wanted: str, said: str, end: str, seconds: float) -> Failure:
     if end == "nothing":
-        detail = (
-            f"{where} takes the connection but says nothing within {seconds:g} s; '{wanted}' is expected."
-        )
+        detail = f"{where} takes the connection but says nothing within {seconds:g} s; '{wanted}' is expected."
         return Failure(FailureKind.TIMEOUT, detail)
     if not end:
         detail = f"{where} said '{said}' and no more within {seconds:g} s; '{wanted}' is expected."

@@ -28,9 +28,7 @@ MARGIN = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    count: int = option(
-        "Echoes", default=5, low=1, high=20, help="Sent per look; as many again if none comes back."
-    )
+    count: int = option("Echoes", default=5, low=1, high=20, help="Sent per look; as many again if none comes back.")
     gap: float = option("Seconds between echoes", default=0.2, low=0.01, high=5)
     wait: float = option("Seconds to wait for the last", default=1.0, low=0.05, high=10)
     size: int = option("Bytes of data in an echo", default=56, low=LEAST_SIZE, high=MOST_SIZE)
@@ -52,9 +50,7 @@ async def look(target: Target, keep: Keep) -> Reading:
     except NotPermitted as missing:
         return Reading.failed(FailureKind.BROKEN, str(missing))
     except OSError as error:
-        return Reading.failed(
-            FailureKind.BROKEN, f"Pings cannot be sent from here: {trouble(error.errno or 0)}."
-        )
+        return Reading.failed(FailureKind.BROKEN, f"Pings cannot be sent from here: {trouble(error.errno or 0)}.")
     return judge(round, place)
 
 

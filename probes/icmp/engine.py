@@ -187,9 +187,7 @@ class Engine:
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def series(
-        self, place: Place, count: int, gap: float, wait: float, size: int, more: int = 0
-    ) -> Round:
+    async def series(self, place: Place, count: int, gap: float, wait: float, size: int, more: int = 0) -> Round:
         """`count` echoes to one place, `gap` seconds apart, and `more` if none of the first came back.
 
         Ends as soon as everything sent is answered, or `wait` seconds after the last echo. A late answer to
@@ -251,9 +249,7 @@ class Engine:
 
     def _line(self, family: int) -> _Line:
         loop = asyncio.get_running_loop()
-        if (
-            self._loop is not loop
-        ):  # a new loop (the command line makes one per command): old readers are void
+        if self._loop is not loop:  # a new loop (the command line makes one per command): old readers are void
             self.close()
             self._loop = loop
         if family not in self._lines:

@@ -52,9 +52,7 @@ class NotPermitted(Exception):
     """This process may not send echoes; the text says the exact command that allows it."""
 
 
-def request(
-    dialect: Dialect, ident: int, index: int, nonce: bytes, sent: float, padding: bytes, summed: bool
-) -> bytes:
+def request(dialect: Dialect, ident: int, index: int, nonce: bytes, sent: float, padding: bytes, summed: bool) -> bytes:
     """One echo request. `summed`: with its checksum, which the kernel adds except on raw IPv4 sockets."""
     data = WHOLE.pack(dialect.request, 0, 0, ident, index & 0xFFFF, index, nonce, sent) + padding
     return data[:2] + checksum(data).to_bytes(2) + data[4:] if summed else data
@@ -148,9 +146,7 @@ def _filter(line: socket.socket, dialect: Dialect, ident: int) -> None:
         line.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _by_words(bytes(allow)))
     program = b"".join(struct.pack("HBBI", *step) for step in code)
     memory = ctypes.create_string_buffer(program)
-    line.setsockopt(
-        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(code), ctypes.addressof(memory))
-    )
+    line.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(code), ctypes.addressof(memory)))
 
 
 def _by_words(bits: bytes) -> bytes:
