@@ -185,7 +185,7 @@ def fold(track: Track, result: Result, policy: Policy) -> tuple[Track, Change | 
     """
     if track.state == "disabled" or processed_before(track, result):
         return track, None
-    counted = _count(_noted(track, result, policy), result)
+    counted = _counted(track, result, policy)
     verdict = _verdict(counted, policy)
     return (counted, None) if verdict is None else _turn(counted, *verdict, at=result.at)
 
@@ -213,7 +213,7 @@ def disable(track: Track, at: float) -> tuple[Track, Change | None]:
     """Closed without a message, whatever was open (R24)."""
     if track.state == "disabled":
         return track, None
-    return _turn(_afresh(replace(track, seen=None, stale=False, told=NOTHING)), "disabled", at, "disabled", at=at)
+    return _turn(replace(track, seen=None, stale=False, told=NOTHING, **_NO_ROWS), "disabled", at, "disabled", at=at)
 
 
 def enable(track: Track, at: float) -> tuple[Track, Change | None]:
@@ -237,36 +237,47 @@ def resume(track: Track, now: float) -> Track:
     return replace(track, told=track.told.moved(-by), **moved)
 
 
-def _noted(track: Track, result: Result, policy: Policy) -> Track:
-    """The track with this result as its last one; counters start afresh after a gap (R9)."""
-    if track.seen is not None and result.at - track.seen > policy.patience:
-        track = _afresh(track)
-    rids = track.rids if result.rid is None else (*track.rids, result.rid)[-REMEMBERED:]
-    seen = result.at if track.seen is None else max(track.seen, result.at)
-    return replace(track, seen=seen, started=result.began, rids=rids, stale=False)
+def _counted(track: Track, result: Result, policy: Policy) -> Track:
+    """The track with this result as its last one, its rows counted; they start afresh after a gap (R9)."""
+    if track.stale or (track.seen is not None and result.at - track.seen > policy.patience):
+        track = replace(track, **_NO_ROWS)
+    return replace(
+        track,
+        seen=result.at if track.seen is None else max(track.seen, result.at),
+        started=result.began,
+        rids=track.rids if result.rid is None else (*track.rids, result.rid)[-REMEMBERED:],
+        stale=False,
+        **_rows(track, result),
+    )
 
 
-def _afresh(track: Track) -> Track:
-    return replace(track, failures=0, first_failure=None, oks=0, first_ok=None, unknowns=0, first_unknown=None)
+_NO_ROWS: dict[str, Any] = {
+    "failures": 0,
+    "first_failure": None,
+    "oks": 0,
+    "first_ok": None,
+    "unknowns": 0,
+    "first_unknown": None,
+}
 
 
-def _count(track: Track, result: Result) -> Track:
+def _rows(track: Track, result: Result) -> dict[str, Any]:
     """The rows after this outcome. `unknown` neither lengthens the other rows nor ends them (R8)."""
     if result.outcome == "ok":
-        row, first = track.oks + 1, result.began if track.oks == 0 else track.first_ok
-        return replace(_afresh(track), oks=row, first_ok=first)
+        first = track.first_ok if track.oks else result.began
+        return {**_NO_ROWS, "oks": track.oks + 1, "first_ok": first}
     if result.outcome == "fail":
-        row, first = track.failures + 1, result.began if track.failures == 0 else track.first_failure
-        return replace(_afresh(track), failures=row, first_failure=first)
-    row, first = track.unknowns + 1, result.began if track.unknowns == 0 else track.first_unknown
-    return replace(_news_for_admins(track, row), unknowns=row, first_unknown=first)
+        first = track.first_failure if track.failures else result.began
+        return {**_NO_ROWS, "failures": track.failures + 1, "first_failure": first}
+    row, first = track.unknowns + 1, track.first_unknown if track.unknowns else result.began
+    return {"unknowns": row, "first_unknown": first, "told": _news_for_admins(track, row)}
 
 
-def _news_for_admins(track: Track, row: int) -> Track:
+def _news_for_admins(track: Track, row: int) -> Told:
     """A host left grey by a silent poller that then cannot be asked has a reason of its own to be told."""
     if row == UNASKED_LIMIT and track.state == "unknown" and track.told.check == "poller":
-        return replace(track, told=replace(track.told, check=""))
-    return track
+        return replace(track.told, check="")
+    return track.told
 
 
 def _verdict(track: Track, policy: Policy) -> tuple[State, float, Reason] | None:
@@ -289,5 +300,7 @@ def _verdict(track: Track, policy: Policy) -> tuple[State, float, Reason] | None
 
 def _turn(track: Track, state: State, since: float, reason: Reason, *, at: float) -> tuple[Track, Change]:
     change = Change(track.state, state, since, at, reason)
+    if state == "unknown":  # a row of answers broken by grey must not date the green after it
+        track = replace(track, oks=0, first_ok=None)
     told = replace(track.told, acknowledged=False) if state == "up" else track.told  # R17: ends at recovery
     return replace(track, state=state, since=since, told=told), change

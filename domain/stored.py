@@ -27,6 +27,14 @@ def _plain(value: Any) -> Any:
     return dump(value) if hasattr(value, "__dataclass_fields__") else value
 
 
+def is_number(value: object) -> bool:
+    """Whether `value` is a finite number that a float can hold; true and false are none."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 class Shelf:
     """One stored object being read. Every reader answers the stored value, or its default.
 
@@ -50,7 +58,7 @@ class Shelf:
     def number(self, key: str, default: float) -> float:
         """A finite number."""
         value = self._raw.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not is_number(value):
             self._refuse(key, "a finite number", value)
         return float(value)
 

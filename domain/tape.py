@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from domain.health import OUTCOMES, Outcome, Policy, combine
+from domain.stored import is_number
 from domain.thresholds import Level
 
 What = Literal["result", "metric", "tick", "maintenance", "ack", "disable", "enable", "kill"]
@@ -243,11 +243,8 @@ def _known(raw: dict[str, Any], noun: str, known: tuple[str, ...]) -> None:
 
 
 def _number(raw: object, noun: str) -> float:
-    try:
-        if isinstance(raw, int | float) and not isinstance(raw, bool) and math.isfinite(raw):
-            return float(raw)
-    except OverflowError:
-        pass
+    if is_number(raw):
+        return float(cast(float, raw))
     raise _Wrong(f"{noun} is a finite number, not {raw!r:.80}.")
 
 

@@ -1,0 +1,150 @@
+"""What a result means, what a stored track may hold, and what a clock may do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.health import (
+    Outcome,
+    Policy,
+    Result,
+    Track,
+    combine,
+    fold,
+    outcome_of,
+    reach_outcome_of,
+    resume,
+    stale,
+)
+from domain.reading import FailureKind
+from domain.routing import acknowledge, tell
+from domain.told import Told
+
+
+def folded(words: str, start: float = 0.0, track: Track | None = None) -> Track:
+    """A track after one result a minute: o = ok, f = fail, u = unknown."""
+    track = track or Track(since=start)
+    meanings: dict[str, Outcome] = {"o": "ok", "f": "fail", "u": "unknown"}
+    for number, word in enumerate(words):
+        track, _ = fold(track, Result(start + number * 60, meanings[word]), Policy())
+    return track
+
+
+@pytest.mark.parametrize(
+    ("kind", "check", "host"),
+    [
+        (None, "ok", "ok"),
+        (FailureKind.REFUSED, "fail", "ok"),
+        (FailureKind.UNREACHABLE, "fail", "fail"),
+        (FailureKind.TIMEOUT, "fail", "fail"),
+        (FailureKind.DENIED, "unknown", "unknown"),
+        (FailureKind.UNTRUSTED, "unknown", "unknown"),
+        (FailureKind.UNSUPPORTED, "unknown", "unknown"),
+        (FailureKind.BROKEN, "unknown", "unknown"),
+    ],
+)
+def test_a_refused_port_is_a_failed_check_not_a_down_host(kind: FailureKind | None, check: str, host: str) -> None:
+    assert (outcome_of(kind), reach_outcome_of(kind)) == (check, host)
+
+
+def test_a_host_nobody_could_be_asked_about_is_unknown() -> None:
+    assert combine({}) == "unknown"
+    assert combine({"ssh": "unknown", "icmp": "unknown"}) == "unknown"
+    assert combine(["unknown", "fail"]) == "fail"
+
+
+def test_the_stale_limit_is_passed_at_181_seconds_not_at_180() -> None:
+    track = folded("o")
+    assert stale(track, 180, Policy()) == (track, None)
+    after, change = stale(track, 181, Policy())
+    assert change is not None and (change.to_state, change.since, change.at) == ("unknown", 0, 181)
+    assert after.stale
+
+
+def test_the_length_of_an_outage_counts_from_its_first_failure_even_through_maintenance() -> None:
+    down, notices = tell(folded("offf"), 180)
+    assert [notice.kind for notice in notices] == ["problem"]
+    up, notices = tell(folded("o", 600, down), 600, quiet=True)
+    assert notices == ()
+    _, (recovery,) = tell(up, 900)
+    assert (recovery.kind, recovery.outage, recovery.since, recovery.at) == ("recovery", 540, 600, 900)
+
+
+def test_acknowledging_a_message_still_held_back_settles_it_but_not_its_recovery() -> None:
+    down = acknowledge(folded("fff"))
+    assert tell(down, 200)[1] == ()
+    _, (recovery,) = tell(folded("o", 240, down), 240)
+    assert (recovery.kind, recovery.outage) == ("recovery", 240)
+
+
+def test_there_is_nothing_to_acknowledge_on_a_healthy_or_grey_host() -> None:
+    for words in ("o", "", "uuu", "ff"):
+        assert acknowledge(folded(words)) == folded(words)
+
+
+def test_two_looks_begun_at_the_same_moment_are_one_unless_their_ids_differ() -> None:
+    policy = Policy(attempts=2)
+    bare, _ = fold(Track(), Result(5, "fail", start=0), policy)
+    assert fold(bare, Result(6, "fail", start=0), policy) == (bare, None)
+    named, _ = fold(Track(), Result(5, "fail", start=0, rid="a"), policy)
+    assert fold(named, Result(6, "fail", start=0, rid="a"), policy) == (named, None)
+    assert fold(named, Result(6, "fail", start=0, rid="b"), policy)[0].state == "down"
+
+
+def test_a_host_left_grey_by_a_silent_poller_that_then_refuses_our_key_is_told_once() -> None:
+    grey, _ = stale(folded("o"), 400, Policy())
+    covered = Track.from_json({**grey.to_json(), "told": {"check": "poller"}})
+    said = []
+    for number in range(5):
+        covered, _ = fold(covered, Result(500 + 60 * number, "unknown"), Policy())
+        covered, notices = tell(covered, 500 + 60 * number)
+        said.append([notice.kind for notice in notices])
+    assert said == [[], [], ["check_problem"], [], []]
+
+
+def test_a_clock_set_back_while_nobody_looked_does_not_make_every_result_old() -> None:
+    stored = tell(folded("offf", 10_000), 10_180)[0]
+    woken = resume(stored, 5_000)
+    assert (woken.since, woken.seen, woken.started) == (4_880, 5_000, 5_000)
+    assert woken.told.since == 4_880
+    assert fold(woken, Result(5_060, "ok"), Policy())[0].state == "up"
+    assert fold(stored, Result(5_060, "ok"), Policy())[0].state == "down"
+    assert resume(stored, 10_200) is stored
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        ({"mood": 1}, "key 'mood'.*newer"),
+        ({"told": {"mood": 1}}, "stored Told has the key 'mood'"),
+        ({"state": "green"}, "'state' of a stored Track is one of"),
+        ({"state": ["up"]}, "'state'"),
+        ({"failures": -1}, "whole number from 0"),
+        ({"failures": True}, "whole number"),
+        ({"since": float("nan")}, "finite number"),
+        ({"seen": "yesterday"}, "finite number"),
+        ({"since": 10**400}, "finite number"),
+        ({"rids": "abc"}, "list of texts"),
+        ({"stale": 1}, "true or false"),
+        ({"told": []}, "is an object"),
+        ("up", "is an object"),
+    ],
+)
+def test_a_stored_track_that_is_not_understood_is_refused_with_a_sentence(raw: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence) as refused:
+        Track.from_json(raw)
+    assert str(refused.value).endswith(".")
+
+
+def test_a_track_stored_by_an_older_version_takes_the_defaults() -> None:
+    assert Track.from_json({"state": "up", "since": 5}) == Track(state="up", since=5.0, told=Told())
+
+
+@pytest.mark.parametrize(
+    "values", [{"interval": 0}, {"interval": float("inf")}, {"attempts": 0}, {"recover_after": 0}, {"remind": -1}]
+)
+def test_a_policy_that_could_never_decide_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(values))):
+        Policy(**values)

@@ -1,0 +1,97 @@
+"""What a level may be, what a sample may be, and what a metric remembers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.routing import tell
+from domain.thresholds import Level, MetricTrack, close, fold_metric, grey, resume
+
+WARNING = Level("warning", over=80, clear=70, for_=300, clear_for=300)
+
+
+def sampled(*samples: tuple[float, float], track: MetricTrack | None = None) -> MetricTrack:
+    track = track or MetricTrack()
+    for at, value in samples:
+        track, _ = fold_metric(track, at, value, (WARNING,), 60)
+    return track
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_sample_that_is_not_a_number_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="finite number"):
+        fold_metric(MetricTrack(), 0, value, (WARNING,), 60)
+
+
+def test_a_timer_a_hair_early_does_not_cost_a_whole_interval() -> None:
+    minutes = [(60.0 * n, 90.0) for n in range(5)]
+    assert sampled((0.004, 90), *minutes[1:], (299.998, 90)).state == "warning"
+    assert sampled(*minutes, (299.0, 90)).state == "ok"
+
+
+def test_an_old_or_repeated_sample_is_history_only() -> None:
+    track = sampled((0, 90), (60, 90))
+    assert sampled((60, 10), (30, 10), track=track) is track
+
+
+def test_a_level_reached_before_its_host_went_down_is_remembered_and_not_told_again() -> None:
+    warned, notices = tell(sampled(*[(60.0 * n, 90.0) for n in range(6)]), 300)
+    assert [notice.kind for notice in notices] == ["problem"]
+    gone, change = grey(warned, 310, 400)
+    assert change is not None and (change.to_state, change.since) == ("unknown", 310)
+    assert tell(gone, 400) == (gone, ())
+    assert grey(gone, 310, 460) == (gone, None)
+    back = sampled((1000, 90), track=gone)
+    assert back.state == "warning"
+    assert tell(back, 1000) == (back, ())
+
+
+def test_a_metric_without_a_sample_has_nothing_to_lose() -> None:
+    assert grey(MetricTrack(), 0, 60) == (MetricTrack(), None)
+
+
+def test_a_closed_metric_starts_from_nothing() -> None:
+    warned, _ = tell(sampled(*[(60.0 * n, 90.0) for n in range(6)]), 300)
+    closed, _ = close(warned, 310)
+    back = sampled((1000, 90), track=closed)
+    assert back.state == "ok"
+    assert tell(back, 1000)[1] == ()
+
+
+def test_an_edited_level_keeps_its_memory_and_a_removed_one_lets_go() -> None:
+    warned = sampled(*[(60.0 * n, 90.0) for n in range(6)])
+    edited, change = fold_metric(warned, 360, 90, (Level("warning", over=85, for_=600),), 60)
+    assert (edited.state, change) == ("warning", None)
+    freed, change = fold_metric(warned, 360, 90, (), 60)
+    assert change is not None and (freed.state, change.since) == ("ok", 360)
+
+
+def test_a_clock_set_back_while_nobody_looked_does_not_make_every_sample_old() -> None:
+    woken = resume(sampled((10_000, 90), (10_060, 90)), 5_000)
+    assert sampled(*[(5_000 + 60.0 * n, 90.0) for n in range(1, 5)], track=woken).state == "warning"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"state": "down", "over": 1}, "warning or critical"),
+        ({"state": "warning"}, "exactly one of"),
+        ({"state": "warning", "over": 1, "under": 2}, "exactly one of"),
+        ({"state": "warning", "over": float("nan")}, "'over'.*finite"),
+        ({"state": "warning", "over": 1, "for_": float("inf")}, "'for'.*finite"),
+        ({"state": "warning", "over": 1, "for_": -1}, "from 0 up"),
+        ({"state": "warning", "over": 80, "clear": 81}, "'clear'.*outside"),
+        ({"state": "warning", "under": 10, "clear": 9}, "'clear'.*outside"),
+    ],
+)
+def test_a_level_that_contradicts_itself_is_refused(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Level(**values)
+
+
+@pytest.mark.parametrize("raw", [{"levels": [{"key": "red over"}]}, {"levels": {}}, {"state": "up"}, {"x": 1}, []])
+def test_a_stored_metric_track_that_is_not_understood_is_refused(raw: Any) -> None:
+    with pytest.raises(ValueError, match="stored"):
+        MetricTrack.from_json(raw)
