@@ -1,0 +1,210 @@
+"""THE gate: who may open which page. Every route declares its rule; what declares nothing cannot even start."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, current_app, g, redirect, request, url_for
+from flask_login import LoginManager, UserMixin
+from sqlalchemy import ColumnElement, delete, exists, false, select, true, update
+from werkzeug.wrappers import Response as Plain
+
+from domain.clock import now
+from domain.inventory import Host, Person, Session
+from webui import cookies, store
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+IDLE = timedelta(hours=12)
+ABSOLUTE = timedelta(days=7)
+SEEN_EVERY = timedelta(minutes=1)
+
+PUBLIC, FIRST_RUN, SIGNED_IN, ADMIN = "public", "first run", "signed in", "admin"
+
+
+class Visitor(UserMixin):  # type: ignore[misc]
+    """The person behind a request, as flask-login knows them."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+
+    def get_id(self) -> str:
+        """The person's number."""
+        return str(self.person.id)
+
+
+def _rule(name: str) -> Callable[[View], View]:
+    def declare(view: View) -> View:
+        view.__rule__ = name  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+public = _rule(PUBLIC)
+"""Anybody: the login page, static files, the health check."""
+first_run = _rule(FIRST_RUN)
+"""Anybody, but only while this installation has no person yet."""
+signed_in = _rule(SIGNED_IN)
+"""Anybody who is logged in; what they see is narrowed by `visible`."""
+admin = _rule(ADMIN)
+"""Administrators."""
+
+
+def install(app: Flask) -> None:
+    """Stand before every page. Call after all blueprints are registered: a route without a rule is refused here."""
+    manager = LoginManager(app)
+    manager.session_protection = None  # sessions are rows of ours; the browser holds nothing but their name
+    manager.request_loader(lambda _request: Visitor(g.person) if g.get("person") else None)
+    app.before_request(_gate)
+    undeclared = sorted(name for name, view in app.view_functions.items() if not rule_of(view))
+    if undeclared:
+        raise RuntimeError(f"These routes declare no access rule: {', '.join(undeclared)}.")
+
+
+def rule_of(view: Callable[..., Any]) -> str:
+    """The rule a view declared, or an empty text."""
+    declared: str = getattr(view, "__rule__", "")
+    return declared
+
+
+def visible(person: Person) -> ColumnElement[bool]:
+    """Which machines `person` may see, as a condition on Host. Every query for machines carries it."""
+    return true() if person.role == "admin" else false()
+
+
+def host(host_id: int) -> Host:
+    """One machine this person may see; any other is 404, as if it did not exist."""
+    found = store.session().scalar(select(Host).where(Host.id == host_id, visible(person())))
+    if found is None:
+        abort(404)
+    return found
+
+
+def person() -> Person:
+    """The person who is logged in; only for pages that demand one."""
+    someone: Person | None = g.get("person")
+    if someone is None:
+        abort(403)
+    return someone
+
+
+def anybody() -> bool:
+    """Whether this installation has a person at all."""
+    return bool(store.session().scalar(select(exists().where(Person.id.is_not(None)))))
+
+
+def open_session(answer: Plain, someone: Person) -> None:
+    """Log `someone` in: a new random name for the browser, its hash for the table; any earlier one ends."""
+    database = store.session()
+    close_session(answer)
+    token = secrets.token_urlsafe(32)
+    database.add(
+        Session(
+            id=_hash(token),
+            person_id=someone.id,
+            source=(request.remote_addr or "")[:60],
+            browser=request.headers.get("User-Agent", "")[:200],
+        )
+    )
+    database.execute(delete(Session).where(Session.created_at < now() - ABSOLUTE))
+    database.commit()
+    cookies.put(answer, "session", token, int(ABSOLUTE.total_seconds()))
+
+
+def close_session(answer: Plain) -> None:
+    """Log this browser out; the row goes, so a copied cookie opens nothing."""
+    token = cookies.read("session")
+    if token:
+        store.session().execute(delete(Session).where(Session.id == _hash(token)))
+        store.session().commit()
+    cookies.drop(answer, "session")
+
+
+def close_others(someone: Person) -> None:
+    """End every other session of `someone`, in the transaction of the caller."""
+    own = _hash(cookies.read("session"))
+    store.session().execute(delete(Session).where(Session.person_id == someone.id, Session.id != own))
+
+
+def onward(target: str | None) -> str:
+    """Where to go after login: `target` if it is a plain path of this site, else home.
+
+    A browser reads `//host`, `/\\host` and paths with control characters in them as another site.
+    """
+    home = url_for("status.home")
+    if not target or len(target) > 500 or not target.startswith("/") or target.startswith("//"):
+        return home
+    if "\\" in target or any(ord(c) < 33 or ord(c) == 127 for c in target):
+        return home
+    parts = urlsplit(target)
+    return home if parts.scheme or parts.netloc else target
+
+
+def _gate() -> Plain | None:
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view is None:  # no such page: the same answer for everybody
+        return None
+    rule = rule_of(view)
+    if rule == PUBLIC and request.endpoint == "assets.give":
+        return None
+    g.person = _recognise()
+    if rule == PUBLIC:
+        return None
+    if rule == FIRST_RUN:
+        return redirect(url_for("status.home")) if g.person or anybody() else None
+    if g.person is None:
+        return _turn_away()
+    if rule == ADMIN and g.person.role != "admin":
+        abort(403)
+    if rule not in (ADMIN, SIGNED_IN):
+        abort(403)
+    return None
+
+
+def _turn_away() -> Plain:
+    """To the first run while there is nobody, else to the login page, and back here afterwards."""
+    if not anybody():
+        return redirect(url_for("setup.account"))
+    if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+        return Response('{"error": "Please log in."}', 401, mimetype="application/json")
+    back = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("people.login", next=back if back != "/" else None))
+
+
+def _recognise() -> Person | None:
+    """The person whose session this browser names, if it is alive; being seen is written once a minute."""
+    token = cookies.read("session")
+    if not token:
+        return None
+    database, moment = store.session(), now()
+    found = database.execute(
+        select(Session.id, Session.seen_at, Person)
+        .join(Person)
+        .where(
+            Session.id == _hash(token),
+            Session.seen_at > moment - IDLE,
+            Session.created_at > moment - ABSOLUTE,
+            Person.active,
+        )
+    ).one_or_none()
+    if found is None:
+        return None
+    _see(found[0], found[1], moment)
+    recognised: Person = found[2]
+    return recognised
+
+
+def _see(session_id: str, seen_at: datetime, moment: datetime) -> None:
+    if moment - seen_at > SEEN_EVERY:
+        store.session().execute(update(Session).where(Session.id == session_id).values(seen_at=moment))
+        store.session().commit()
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,68 @@
+"""Which language, time zone and colours a page is shown in, and where the translations come from."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from pathlib import Path
+
+from babel import Locale
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+from flask import Flask, g, has_request_context, request
+from flask_babel import Babel, Domain, get_locale
+
+LANGUAGES = {"en": "English", "id": "Bahasa Indonesia"}
+THEMES = ("system", "light", "dark")
+PO = Path(__file__).parent / "translations"
+YEAR = 365 * 24 * 3600
+
+
+class Phrases(Domain):  # type: ignore[misc]
+    """Translations read straight from the .po files: nothing to compile, so nothing that can be out of date."""
+
+    def get_translations(self) -> NullTranslations:
+        """The phrases of the language of this request."""
+        locale = get_locale()
+        return phrases(str(locale)) if locale else NullTranslations()
+
+
+@cache
+def phrases(language: str) -> NullTranslations:
+    """All translations into `language`; English is the source and needs none."""
+    path = PO / language / "LC_MESSAGES" / "messages.po"
+    if not path.exists():
+        return NullTranslations()
+    packed = io.BytesIO()
+    with path.open("rb") as source:
+        write_mo(packed, read_po(source, locale=language))
+    packed.seek(0)
+    return Translations(packed)
+
+
+def install(app: Flask, zone: str) -> None:
+    """Choose language and theme for each request; `zone` is the one times are told in."""
+    babel = Babel(app, locale_selector=choose, default_locale="en", default_timezone=zone)
+    babel.domain_instance = Phrases()
+    app.jinja_env.globals.update(languages=LANGUAGES, themes=THEMES, theme=theme, language=lambda: str(get_locale()))
+
+
+def choose() -> str:
+    """A person's own setting, else this browser's choice here, else what the browser asks for, else English."""
+    if not has_request_context():
+        return "en"
+    own = getattr(g.get("person"), "language", None)
+    chosen = own if own in LANGUAGES else request.cookies.get("lang")
+    return chosen if chosen in LANGUAGES else request.accept_languages.best_match(list(LANGUAGES), "en") or "en"
+
+
+def theme() -> str:
+    """light, dark, or system (as the device says)."""
+    chosen = request.cookies.get("theme")
+    return chosen if chosen in THEMES else "system"
+
+
+def locale() -> Locale:
+    """The locale numbers and dates are written in now; English outside a request."""
+    return get_locale() or Locale("en")

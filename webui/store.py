@@ -1,0 +1,56 @@
+"""One database session a request: opened at first use, closed at the end, never shared."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import Flask, current_app, g
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from config.database import sessions
+from domain.inventory import Setting
+
+
+def install(app: Flask, engine: Engine) -> None:
+    """Let every request of `app` open its session on `engine`."""
+    app.extensions["sessions"] = sessions(engine)
+    app.teardown_appcontext(_close)
+
+
+def session() -> Session:
+    """The session of this request. What is not committed is rolled back at its end."""
+    if "database" not in g:
+        g.database = current_app.extensions["sessions"]()
+    opened: Session = g.database
+    return opened
+
+
+def setting(key: str) -> dict[str, Any] | None:
+    """One installation-wide value, or None."""
+    return session().scalar(select(Setting.value).where(Setting.key == key))
+
+
+def cookie_key() -> bytes:
+    """The installation's key for signing what browsers keep; made at first use, the same in every process."""
+    kept: bytes | None = current_app.extensions.get("cookie_key")
+    if kept is None:
+        kept = current_app.extensions["cookie_key"] = _cookie_key()
+    return kept
+
+
+def _cookie_key() -> bytes:
+    fresh = {"hex": secrets.token_hex(32)}
+    with current_app.extensions["sessions"]() as own:
+        own.execute(insert(Setting).values(key="cookie_key", value=fresh).on_conflict_do_nothing())
+        own.commit()
+        stored = own.scalar(select(Setting.value).where(Setting.key == "cookie_key"))
+    return bytes.fromhex(stored["hex"])
+
+
+def _close(_error: BaseException | None) -> None:
+    opened: Session | None = g.pop("database", None)
+    if opened is not None:
+        opened.close()

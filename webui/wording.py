@@ -1,0 +1,123 @@
+"""How states, moments, spans and numbers are told to people, in the language of the request."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from babel import dates, numbers, units
+from flask import Flask
+from flask_babel import get_timezone, gettext, lazy_gettext
+from markupsafe import Markup
+
+from domain.clock import now
+from webui.language import locale
+
+WORDS = {
+    "up": lazy_gettext("Up"),
+    "warning": lazy_gettext("Warning"),
+    "down": lazy_gettext("Down"),
+    "unreachable": lazy_gettext("Unreachable"),
+    "unknown": lazy_gettext("Unknown"),
+    "maintenance": lazy_gettext("Maintenance"),
+    "pending": lazy_gettext("Waiting for the first look"),
+    "disabled": lazy_gettext("Switched off"),
+    "ok": lazy_gettext("Up"),
+    "critical": lazy_gettext("Critical"),
+    "fail": lazy_gettext("Failed"),
+}
+SHAPES = {"pending": "unknown", "disabled": "unknown", "ok": "up", "critical": "down", "fail": "down"}
+CLOCK = {"en": "d MMM y HH:mm", "id": "d MMM y HH.mm"}
+SPANS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def install(app: Flask) -> None:
+    """Make the words known to the templates."""
+    app.jinja_env.filters.update(
+        moment=moment, ago=ago, when=when, span=span, number=number, share=share, value=value, state_word=word
+    )
+    app.jinja_env.globals.update(shape=shape, now=now)
+
+
+def word(state: str) -> str:
+    """The state as people call it; an unknown one is shown as it is rather than hidden."""
+    return str(WORDS.get(state, state))
+
+
+def shape(state: str) -> str:
+    """Which of the six shapes (and colours) stands for a state."""
+    known = SHAPES.get(state, state)
+    return known if known in WORDS else "unknown"
+
+
+def moment(at: datetime) -> str:
+    """The absolute time with its zone: `21 Nov 2026 09:12 WIB`."""
+    zone = ZoneInfo(str(get_timezone()))
+    own = locale()
+    text = dates.format_datetime(at, CLOCK.get(own.language, CLOCK["en"]), tzinfo=zone, locale=own)
+    return f"{text} {at.astimezone(zone).tzname()}"
+
+
+def ago(at: datetime) -> str:
+    """How long ago, in one unit: `7 minutes ago`. The future (a clock ahead of ours) is told as just now."""
+    seconds = (now() - at).total_seconds()
+    if seconds < 5:
+        return gettext("just now")
+    return dates.format_timedelta(-seconds, add_direction=True, threshold=1.0, format="short", locale=locale())
+
+
+def when(at: datetime | None) -> Markup:
+    """A `<time>` that says the relative time and tells the absolute one on hover."""
+    if at is None:
+        return Markup("<span>{}</span>").format(gettext("never"))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), moment(at), ago(at))
+
+
+def span(seconds: float) -> str:
+    """A length of time in at most two units: `2 hr, 5 min`."""
+    left, parts = max(0, int(seconds)), []
+    for name, size in SPANS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(units.format_unit(count, f"duration-{name}", "short", locale=locale()))
+        if parts and (len(parts) == 2 or not count):
+            break
+    return ", ".join(parts) or units.format_unit(0, "duration-second", "short", locale=locale())
+
+
+def number(amount: float, digits: int = 1) -> str:
+    """A number in the reader's notation, with at most `digits` decimals."""
+    return numbers.format_decimal(round(amount, digits), locale=locale())
+
+
+def share(ratio: float, digits: int = 0) -> str:
+    """A ratio (0 to 1) in per cent. Never rounded up to a whole that it is not: 0.9999 is not 100 %."""
+    percent = round(ratio * 100, digits)
+    if percent >= 100 > ratio * 100:
+        percent = 100 - 10**-digits
+    shown = "#,##0" + ("." + "#" * digits if digits else "") + "\u00a0%"
+    return numbers.format_percent(percent / 100, shown, locale=locale())
+
+
+def value(amount: float | None, unit: str) -> str:
+    """A measure in its UCUM unit, as a person would say it; "–" where there is none."""
+    if amount is None:
+        return "–"
+    if unit == "1":
+        return share(amount, 1)
+    if unit in ("By", "By/s"):
+        return _size(amount) + ("/s" if unit == "By/s" else "")
+    if unit == "s":
+        return f"{number(amount * 1000)}\u00a0ms" if abs(amount) < 1 else span(amount)
+    return f"{number(amount)}\u00a0{unit}".replace("{", "").replace("}", "")
+
+
+def _size(amount: float) -> str:
+    """Bytes in binary units: 1,5 GiB."""
+    step = 0
+    while abs(amount) >= 1024 and step < len(SIZES) - 1:
+        amount, step = amount / 1024, step + 1
+    return f"{number(amount)}\u00a0{SIZES[step]}"
+
+
