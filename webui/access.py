@@ -132,6 +132,11 @@ def close_others(someone: Person) -> None:
     store.session().execute(delete(Session).where(Session.person_id == someone.id, Session.id != own))
 
 
+def is_own(session: Session) -> bool:
+    """Whether `session` is the one of this request."""
+    return session.id == _hash(cookies.read("session"))
+
+
 def onward(target: str | None) -> str:
     """Where to go after login: `target` if it is a plain path of this site, else home.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from flask import Flask
 from flask_babel import gettext, ngettext
 from markupsafe import Markup
 
@@ -17,6 +18,11 @@ CELLS = 96
 
 Interval = tuple[datetime, datetime | None, str]
 """From, until (None while it lasts), state."""
+
+
+def install(app: Flask) -> None:
+    """Give templates the small pictures they draw themselves."""
+    app.jinja_env.globals["bar"] = bar
 
 
 def strip(intervals: Iterable[Interval], until: datetime, hours: int = 24, wide: bool = False) -> Markup:

@@ -10,8 +10,10 @@ from babel import Locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
-from flask import Flask, g, has_request_context, request
+from flask import Flask, current_app, g, has_request_context, request
 from flask_babel import Babel, Domain, get_locale
+
+from config.settings import Settings
 
 LANGUAGES = {"en": "English", "id": "Bahasa Indonesia"}
 THEMES = ("system", "light", "dark")
@@ -41,25 +43,26 @@ def phrases(language: str) -> NullTranslations:
     return Translations(packed)
 
 
-def install(app: Flask, zone: str) -> None:
-    """Choose language and theme for each request; `zone` is the one times are told in."""
-    babel = Babel(app, locale_selector=choose, default_locale="en", default_timezone=zone)
+def install(app: Flask, settings: Settings) -> None:
+    """Choose language and theme for each request; times are told in the installation's zone."""
+    babel = Babel(app, locale_selector=choose, default_locale=settings.language, default_timezone=settings.zone)
     babel.domain_instance = Phrases()
     app.jinja_env.globals.update(languages=LANGUAGES, themes=THEMES, theme=theme, language=lambda: str(get_locale()))
 
 
 def choose() -> str:
-    """A person's own setting, else this browser's choice here, else what the browser asks for, else English."""
+    """A person's own setting, else this browser's choice here, else what the browser asks for, else the installation's own."""
+    fallback = current_app.config["PANTAU"].language
     if not has_request_context():
-        return "en"
+        return str(fallback)
     own = getattr(g.get("person"), "language", None)
     chosen = own if own in LANGUAGES else request.cookies.get("lang")
-    return chosen if chosen in LANGUAGES else request.accept_languages.best_match(list(LANGUAGES), "en") or "en"
+    return chosen if chosen in LANGUAGES else request.accept_languages.best_match(list(LANGUAGES)) or str(fallback)
 
 
 def theme() -> str:
     """light, dark, or system (as the device says)."""
-    chosen = request.cookies.get("theme")
+    chosen = getattr(g.get("person"), "theme", None) or request.cookies.get("theme")
     return chosen if chosen in THEMES else "system"
 
 

@@ -28,6 +28,12 @@ WORDS = {
 }
 SHAPES = {"pending": "unknown", "disabled": "unknown", "ok": "up", "critical": "down", "fail": "down"}
 CLOCK = {"en": "d MMM y HH:mm", "id": "d MMM y HH.mm"}
+MEASURES = {
+    "system.cpu.utilization": lazy_gettext("CPU"),
+    "system.memory.utilization": lazy_gettext("Memory"),
+    "system.filesystem.utilization": lazy_gettext("Disk"),
+}
+"""Short names for the few measures that stand in lists."""
 SPANS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -37,7 +43,7 @@ def install(app: Flask) -> None:
     app.jinja_env.filters.update(
         moment=moment, ago=ago, when=when, span=span, number=number, share=share, value=value, state_word=word
     )
-    app.jinja_env.globals.update(shape=shape, now=now)
+    app.jinja_env.globals.update(shape=shape, now=now, measures=MEASURES)
 
 
 def word(state: str) -> str:

@@ -1,0 +1,37 @@
+"""Who looks: the pages. `create_app` puts the parts together and does nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, g
+from sqlalchemy import Engine
+
+from config import database
+from config.settings import Settings
+from webui import access, assets, cookies, csrf, drawing, faults, headers, language, machines, people, setup, status, store, wording
+
+BODY = 1024 * 1024
+BLUEPRINTS = (status.blueprint, machines.blueprint, people.blueprint, setup.blueprint)
+
+
+def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
+    """The WSGI application. `engine` is given by tests; otherwise it is opened from the settings, lazily."""
+    app = Flask(__name__, static_folder=None)
+    app.config.update(MAX_CONTENT_LENGTH=BODY, MAX_FORM_MEMORY_SIZE=BODY, PANTAU=settings)
+    app.session_interface = cookies.Flashes()
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    store.install(app, engine or database.engine(database.url(settings.database_url, settings.sockets), name="pantau web"))
+    for part in (faults, headers, csrf, wording, drawing, assets):
+        part.install(app)
+    language.install(app, settings)
+    app.context_processor(_known)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    access.install(app)
+    return app
+
+
+def _known() -> dict[str, Any]:
+    """What every template may use beside its own."""
+    return {"person": g.get("person")}

@@ -1,0 +1,119 @@
+"""Coming in, going out, and what a person decides for themselves: language, colours, password."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask_babel import gettext
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+
+from domain.clock import now
+from domain.inventory import Person, Session
+from webui import access, passwords, store, throttle
+from webui.forms import Field
+from webui.language import LANGUAGES, THEMES, YEAR
+
+blueprint = Blueprint("people", __name__)
+
+
+@blueprint.route("/login", methods=["GET", "POST"])
+@access.public
+def login() -> Response | str | tuple[str, int]:
+    """The door. A wrong name and a wrong password are told, and take, the same."""
+    onward = request.values.get("next")
+    if g.person:
+        return redirect(access.onward(onward))
+    if request.method == "GET":
+        return redirect(url_for("setup.account")) if not access.anybody() else _login_page("", onward)
+    name, password = request.form.get("login", "").strip().lower()[:200], request.form.get("password", "")[:1000]
+    wait = throttle.wait(name)
+    if wait:
+        return _login_page(name, onward, throttle.sentence(wait)), 429
+    someone = store.session().scalar(select(Person).where(Person.login == name, Person.active))
+    if not passwords.right(someone, password) or someone is None:
+        return _login_page(name, onward, gettext("Name or password is not right.")), 422
+    throttle.forgive(name)
+    answer = redirect(access.onward(onward), 303)
+    access.open_session(answer, someone)
+    throttle.know_device(answer, name)
+    return answer
+
+
+def _login_page(name: str, onward: str | None, wrong: str = "") -> str:
+    fields = [
+        Field("login", gettext("Name"), value=name, autocomplete="username", required=True),
+        Field("password", gettext("Password"), "secret", autocomplete="current-password", required=True),
+    ]
+    return render_template("people/login.html", fields=fields, wrong=wrong, next=onward or "")
+
+
+@blueprint.post("/logout")
+@access.signed_in
+def logout() -> Response:
+    """Out: the session's row goes, and the browser forgets its name."""
+    answer = redirect(url_for("people.login"), 303)
+    access.close_session(answer)
+    answer.headers["Clear-Site-Data"] = '"cache"'
+    return answer
+
+
+@blueprint.post("/appearance")
+@access.public
+def appearance() -> Response:
+    """Language and colours of this browser, and of the person where there is one."""
+    answer = redirect(access.onward(request.form.get("next")), 303)
+    for field, cookie, known in (("language", "lang", LANGUAGES), ("theme", "theme", THEMES)):
+        chosen = request.form.get(field)
+        if chosen in known:
+            answer.set_cookie(cookie, str(chosen), max_age=YEAR, path="/", secure=request.is_secure, samesite="Lax")
+            if g.person:
+                setattr(g.person, field, chosen)
+    store.session().commit()
+    return answer
+
+
+@blueprint.route("/me", methods=["GET", "POST"])
+@access.signed_in
+def profile() -> Response | str | tuple[str, int]:
+    """The person's own page: change the password, see where else one is logged in."""
+    person = access.person()
+    old = Field("old", gettext("Password now"), "secret", autocomplete="current-password", required=True)
+    new = Field(
+        "new",
+        gettext("New password"),
+        "secret",
+        help=passwords.rule(),
+        autocomplete="new-password",
+        required=True,
+    )
+    if request.method == "GET":
+        return _profile_page(person, [old, new])
+    wait = throttle.wait(person.login)
+    if wait:
+        return _profile_page(person, [old.amended(wrong=throttle.sentence(wait)), new]), 429
+    if not passwords.right(person, request.form.get("old", "")[:1000]):
+        return _profile_page(person, [old.amended(wrong=gettext("This is not your password.")), new]), 422
+    throttle.forgive(person.login)
+    wrong = passwords.weakness(request.form.get("new", ""), person.login)
+    if wrong:
+        return _profile_page(person, [old, new.amended(wrong=wrong)]), 422
+    person.password_hash = passwords.digest(request.form["new"])
+    person.password_changed_at = now()
+    access.close_others(person)
+    store.session().commit()
+    flash(gettext("Your password is changed. Everywhere else you have been logged out."), "good")
+    return redirect(url_for("people.profile"), 303)
+
+
+def _profile_page(person: Person, fields: list[Field]) -> str:
+    opened = store.session().scalars(
+        select(Session).where(Session.person_id == person.id).order_by(Session.seen_at.desc())
+    )
+    return render_template(
+        "people/profile.html",
+        active="people.profile",
+        fields=fields,
+        sessions=[(row, access.is_own(row)) for row in opened],
+    )
+
+

@@ -1,0 +1,94 @@
+// What makes every page live: keyboard, the connection badge, and rows that refresh themselves.
+// Pages work without it; nothing here builds markup from text.
+"use strict";
+
+const pantau = {};
+
+pantau.token = () => document.querySelector('input[name="csrf"]')?.value || "";
+
+const sources = new WeakMap(); // what the server sent for an element, before we touched it
+
+const swap = (now, then) => {
+  const held = document.activeElement;
+  if (now.contains(held) && held.matches("input:not([type=checkbox]), select, textarea")) return; // somebody is typing there
+  const address = now.contains(held) && held.getAttribute("href");
+  sources.set(then, then.outerHTML);
+  if (then.dataset.state !== now.dataset.state) then.classList.add("fresh");
+  now.replaceWith(document.adoptNode(then));
+  if (address) then.querySelector(`[href="${CSS.escape(address)}"]`)?.focus();
+};
+
+// ---- live regions: elements with data-live="key" are fetched anew with their page and swapped when they differ
+pantau.refresh = async () => {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+  if (answer.redirected && new URL(answer.url).pathname !== location.pathname) { location.assign(answer.url); return; }
+  if (!answer.ok) throw new Error(String(answer.status));
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const now of document.querySelectorAll("[data-live]")) {
+    const then = fresh.querySelector(`[data-live="${CSS.escape(now.dataset.live)}"]`);
+    if (then && then.outerHTML !== (sources.get(now) || now.outerHTML)) swap(now, then);
+  }
+  document.dispatchEvent(new CustomEvent("pantau:refreshed"));
+};
+
+// ---- badge: live, or since when the page has heard nothing
+const badge = document.getElementById("badge");
+const pulse = document.body.dataset.pulse;
+let heard = Date.now(), version = null;
+
+const tell = (lost) => {
+  if (!badge) return;
+  const seconds = Math.round((Date.now() - heard) / 1000);
+  badge.hidden = false;
+  badge.dataset.state = lost ? "lost" : "live";
+  const use = badge.querySelector("use");
+  use.setAttribute("href", use.getAttribute("href").replace(/#.*/, lost ? "#plug-connected-x" : "#plug-connected"));
+  badge.querySelector("span").textContent = lost ? document.body.dataset.lostSince.replace("{}", seconds + " s") : document.body.dataset.live;
+  document.getElementById("main").classList.toggle("old", lost && seconds > 60);
+};
+
+pantau.beat = async () => {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch(pulse, { headers: { Accept: "application/json" }, credentials: "same-origin" });
+    if (answer.status === 401) { location.reload(); return; }
+    if (!answer.ok) throw new Error(String(answer.status));
+    const told = await answer.json();
+    if (version !== null && told.version !== version) await pantau.refresh();
+    version = told.version;
+    heard = Date.now();
+    tell(false);
+  } catch { tell(true); }
+};
+
+if (pulse) {
+  pantau.beat();
+  setInterval(pantau.beat, 5000);
+  document.addEventListener("visibilitychange", pantau.beat);
+}
+
+const retry = document.querySelector("[data-retry]");
+if (retry) setTimeout(() => location.reload(), 1000 * Number(retry.dataset.retry));
+
+// ---- menu: closes on Escape and on a click elsewhere
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+
+// ---- keyboard: / search, g h home, g m machines, j k rows, Esc closes
+let before = "";
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    for (const menu of document.querySelectorAll("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
+  const pressed = before + event.key;
+  before = event.key === "g" ? "g" : "";
+  const links = [...document.querySelectorAll("[data-row] a.name, .problems a")];
+  const at = links.indexOf(document.activeElement);
+  if (pressed === "/") { event.preventDefault(); (document.getElementById("filter") || document.getElementById("find"))?.focus(); }
+  else if (pressed === "gh") document.querySelector(".nav a")?.click();
+  else if (pressed === "gm") document.querySelectorAll(".nav a")[1]?.click();
+  else if (pressed === "j") links[Math.min(at + 1, links.length - 1)]?.focus();
+  else if (pressed === "k") links[Math.max(at - 1, 0)]?.focus();
+});

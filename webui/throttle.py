@@ -1,0 +1,108 @@
+"""Guessing passwords gets slower and slower, per account and per source; a browser known to be yours is never shut out."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask import request
+from flask_babel import gettext
+from sqlalchemy import delete, func, select, text
+from werkzeug.wrappers import Response
+
+from domain.clock import now
+from domain.inventory import LoginAttempt
+from webui import cookies, store
+from webui.wording import span
+
+WINDOW = timedelta(minutes=30)
+LONGEST = 900.0
+DEVICE_DAYS = 180
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """What is counted together: `free` failures cost nothing, each further one doubles the wait."""
+
+    column: str
+    value: str
+    free: int
+
+    def wait(self, failures: int, last: datetime | None, moment: datetime) -> float:
+        """Seconds still to wait after `failures`, the last of them at `last`."""
+        if failures < self.free or last is None:
+            return 0.0
+        pause = min(LONGEST, 2.0 ** min(20, failures - self.free + 1))
+        return max(0.0, pause - (moment - last).total_seconds())
+
+
+def wait(login: str) -> float:
+    """Seconds until the next try for `login` from here; 0 means try now, and counts as a failure until forgiven.
+
+    The try is written down before the password is looked at, under a lock: a thousand tries at once are still one
+    after the other.
+    """
+    database, moment = store.session(), now()
+    buckets = _buckets(login)
+    database.execute(text("select pg_advisory_xact_lock(hashtext(:key))"), {"key": f"login {buckets[0].value}"})
+    waits = [bucket.wait(*_failures(bucket, moment), moment) for bucket in buckets]
+    if not any(waits):
+        database.add(LoginAttempt(account=buckets[0].value, source=_source(), at=moment))
+        database.execute(delete(LoginAttempt).where(LoginAttempt.at < moment - 2 * WINDOW))
+    database.commit()
+    return max(waits)
+
+
+def forgive(login: str) -> None:
+    """The password was right: earlier failures of this account from here no longer count."""
+    account = _buckets(login)[0].value
+    store.session().execute(
+        delete(LoginAttempt).where(LoginAttempt.account == account, LoginAttempt.source == _source())
+    )
+    store.session().commit()
+
+
+def sentence(seconds: float) -> str:
+    """What to tell the person who has to wait."""
+    return gettext("Too many wrong tries. Please wait %(time)s and try again.", time=span(seconds + 1))
+
+
+def know_device(answer: Response, login: str) -> None:
+    """Remember that this browser has logged `login` in: others' guessing cannot keep it out from now on."""
+    value = cookies.sign("device", login)
+    answer.set_cookie(
+        cookies.name("device"),
+        value,
+        max_age=DEVICE_DAYS * 86400,
+        secure=request.is_secure,
+        httponly=True,
+        samesite="Lax",
+        path="/",
+    )
+
+
+def _buckets(login: str) -> list[Bucket]:
+    """A known browser has a bucket of its own; everybody else shares the account's and the source's."""
+    if cookies.signed("device", login, cookies.read("device")):
+        return [Bucket("account", f"{login} known device", 10)]
+    return [Bucket("account", login, 5), Bucket("source", _source(), 20)]
+
+
+def _failures(bucket: Bucket, moment: datetime) -> tuple[int, datetime | None]:
+    column = LoginAttempt.account if bucket.column == "account" else LoginAttempt.source
+    row = store.session().execute(
+        select(func.count(), func.max(LoginAttempt.at)).where(column == bucket.value, LoginAttempt.at > moment - WINDOW)
+    ).one()
+    return row[0], row[1]
+
+
+def _source() -> str:
+    """Where the request comes from; of IPv6 the /64, because one household owns all of it."""
+    try:
+        address = ipaddress.ip_address(request.remote_addr or "")
+    except ValueError:
+        return "unknown"
+    if address.version == 6:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
