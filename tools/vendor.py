@@ -55,12 +55,7 @@ ICONS = Package(
     what="the outline icons in webui/static/sprite.svg (the six status shapes there are our own)",
 )
 
-OUTLINES = """
-    home server-2 alert-circle map-pin messages report-analytics search user users logout login-2 language
-    sun moon device-desktop plus x check chevron-right chevron-down arrow-left refresh plug-connected
-    plug-connected-x clock info-circle settings key filter calendar bell lock trash pencil external-link
-    download player-play player-pause help copy list-check heartbeat dots menu-2
-""".split()
+OUTLINES = ["home", "server-2", "alert-circle", "map-pin", "messages", "report-analytics", "search", "user", "users", "logout", "login-2", "language", "sun", "moon", "device-desktop", "plus", "x", "check", "chevron-right", "chevron-down", "arrow-left", "refresh", "plug-connected", "plug-connected-x", "clock", "info-circle", "settings", "key", "filter", "calendar", "bell", "lock", "trash", "pencil", "external-link", "download", "player-play", "player-pause", "help", "copy", "list-check", "heartbeat", "dots", "menu-2"]
 
 SHAPES = STATIC / "shapes.svg"
 SPRITE = STATIC / "sprite.svg"

@@ -9,7 +9,22 @@ from sqlalchemy import Engine
 
 from config import database
 from config.settings import Settings
-from webui import access, assets, cookies, csrf, drawing, faults, headers, language, machines, people, setup, status, store, wording
+from webui import (
+    access,
+    assets,
+    cookies,
+    csrf,
+    drawing,
+    faults,
+    headers,
+    language,
+    machines,
+    people,
+    setup,
+    status,
+    store,
+    wording,
+)
 
 BODY = 1024 * 1024
 BLUEPRINTS = (status.blueprint, machines.blueprint, people.blueprint, setup.blueprint)
@@ -21,7 +36,9 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
     app.config.update(MAX_CONTENT_LENGTH=BODY, MAX_FORM_MEMORY_SIZE=BODY, PANTAU=settings)
     app.session_interface = cookies.Flashes()
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    store.install(app, engine or database.engine(database.url(settings.database_url, settings.sockets), name="pantau web"))
+    store.install(
+        app, engine or database.engine(database.url(settings.database_url, settings.sockets), name="pantau web")
+    )
     for part in (faults, headers, csrf, wording, drawing, assets):
         part.install(app)
     language.install(app, settings)

@@ -6,12 +6,14 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from flask_babel import gettext
+from webui.language import gettext
 
 MOST = 1024
 SMALLEST_PREFIX = 24
 HOST = re.compile(r"(?=.{1,253}\.?$)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
-RANGE = re.compile(r"(\d{1,3}\.\d{1,3}\.\d{1,3}\.)(\d{1,3})\s*-\s*(?:(\d{1,3}\.\d{1,3}\.\d{1,3}\.))?(\d{1,3})(?=$|[\s,;])")
+RANGE = re.compile(
+    r"(\d{1,3}\.\d{1,3}\.\d{1,3}\.)(\d{1,3})\s*-\s*(?:(\d{1,3}\.\d{1,3}\.\d{1,3}\.))?(\d{1,3})(?=$|[\s,;])"
+)
 ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -35,13 +37,21 @@ def read(text: str) -> Pasted:
         try:
             found, name = _line(line.strip())
         except ValueError as error:
-            wrong.append(gettext("Line %(number)s, “%(line)s”: %(reason)s", number=number, line=_short(line), reason=str(error)))
+            wrong.append(
+                gettext("Line %(number)s, “%(line)s”: %(reason)s", number=number, line=_short(line), reason=str(error))
+            )
             continue
         addresses.update(dict.fromkeys(found))
         if name and len(found) == 1:
             names[found[0]] = name
     if len(addresses) > MOST:
-        wrong.append(gettext("These are %(count)s addresses; at most %(most)s are looked at in one go.", count=len(addresses), most=MOST))
+        wrong.append(
+            gettext(
+                "These are %(count)s addresses; at most %(most)s are looked at in one go.",
+                count=len(addresses),
+                most=MOST,
+            )
+        )
     return Pasted(tuple(addresses), names, tuple(wrong))
 
 
@@ -83,7 +93,11 @@ def _network(text: str) -> list[str]:
     except ValueError:
         raise ValueError(gettext("this is not a network such as 10.0.0.0/24.")) from None
     if network.num_addresses > 2 ** (32 - SMALLEST_PREFIX):
-        raise ValueError(gettext("this network has too many addresses; at most a /%(prefix)s is looked through.", prefix=SMALLEST_PREFIX))
+        raise ValueError(
+            gettext(
+                "this network has too many addresses; at most a /%(prefix)s is looked through.", prefix=SMALLEST_PREFIX
+            )
+        )
     return [str(address) for address in network.hosts()]
 
 

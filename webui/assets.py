@@ -67,7 +67,8 @@ def give(stamp: str, name: str) -> Response:
     if coding != "identity":
         answer.headers["Content-Encoding"] = coding
     answer.set_etag(f"{stamp}-{coding}")
-    return answer.make_conditional(request)
+    answer.make_conditional(request)
+    return answer
 
 
 def _files(root: Path) -> list[Path]:

@@ -124,7 +124,9 @@ def _element(name: str) -> ColumnElement[Any]:
 
 def _query(visible: ColumnElement[bool]) -> Select[Any]:
     own = (
-        select(Track.host_id, Track.state, Track.since).where(Track.subject == func.concat("host:", Track.host_id)).subquery()
+        select(Track.host_id, Track.state, Track.since)
+        .where(Track.subject == func.concat("host:", Track.host_id))
+        .subquery()
     )
     trouble, newest = _trouble(), _newest()
     groups = (

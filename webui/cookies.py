@@ -6,9 +6,10 @@ import base64
 import hashlib
 import hmac
 
-from flask import Response, request
+from flask import request
 from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import URLSafeTimedSerializer
+from werkzeug.wrappers import Response
 
 from webui import store
 

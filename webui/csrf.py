@@ -8,10 +8,10 @@ import hmac
 import secrets
 
 from flask import Flask, Response, g, request
-from flask_babel import lazy_gettext
 from werkzeug.exceptions import BadRequest
 
 from webui import cookies
+from webui.language import lazy_gettext
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 VISIT = 24 * 3600

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from flask import Flask
-from flask_babel import gettext, ngettext
 from markupsafe import Markup
 
+from webui.language import gettext, ngettext
 from webui.wording import shape, span
 
 WORST_FIRST = ("down", "unreachable", "warning", "unknown", "maintenance", "up")
@@ -89,7 +89,7 @@ def _bars(state: str, cells: dict[str, list[int]]) -> Markup:
     tall, runs = HEIGHT[state], _runs(cells[state])
     path = "".join(f"M{a * 2} {TALL}v-{tall}h{(b - a + 1) * 2}v{tall}z" for a, b in runs)
     if state == "down":  # the notch that tells it from the others without colour
-        path = "".join(f"M{a * 2} {TALL}V0h{(b - a + 1) - .5}v5h1V0H{(b + 1) * 2}v{TALL}z" for a, b in runs)
+        path = "".join(f"M{a * 2} {TALL}V0h{(b - a + 1) - 0.5}v5h1V0H{(b + 1) * 2}v{TALL}z" for a, b in runs)
     return Markup('<path class="{}" d="{}"/>').format(state, path)
 
 

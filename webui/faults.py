@@ -9,12 +9,12 @@ from datetime import datetime
 from threading import Lock
 
 from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
-from flask_babel import gettext
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from domain.clock import now
+from webui.language import gettext
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +75,27 @@ def _refused(error: HTTPException) -> Response:
 def _words(code: int, description: str) -> Fault:
     """The sentences for one kind of refusal."""
     if code == 404:
-        return Fault(404, gettext("There is no such page"), gettext("Nothing here has this address, or you may not see it."))
+        return Fault(
+            404, gettext("There is no such page"), gettext("Nothing here has this address, or you may not see it.")
+        )
     if code == 403:
-        return Fault(403, gettext("You may not do this"), gettext("Your account has no right to this page."), gettext("Ask an administrator of this installation."))
+        return Fault(
+            403,
+            gettext("You may not do this"),
+            gettext("Your account has no right to this page."),
+            gettext("Ask an administrator of this installation."),
+        )
     if code == 413:
-        return Fault(413, gettext("That was too much at once"), gettext("What you sent is larger than Pantau takes in one go."), gettext("Send it in smaller parts."))
+        return Fault(
+            413,
+            gettext("That was too much at once"),
+            gettext("What you sent is larger than Pantau takes in one go."),
+            gettext("Send it in smaller parts."),
+        )
     if code == 405:
-        return Fault(405, gettext("That does not work here"), gettext("This address does not take that kind of request."))
+        return Fault(
+            405, gettext("That does not work here"), gettext("This address does not take that kind of request.")
+        )
     if code == 400:
         return Fault(400, gettext("That could not be taken"), description)
     if code == 429:
@@ -96,7 +110,9 @@ def _away(error: Exception) -> Response:
         Fault(
             503,
             gettext("The database is away"),
-            gettext("Pantau cannot read what it knows just now. Polling goes on and is kept for later; nothing is lost."),
+            gettext(
+                "Pantau cannot read what it knows just now. Polling goes on and is kept for later; nothing is lost."
+            ),
             gettext("This page tries again by itself."),
             outage.begun(reason),
         )

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from flask_babel import gettext
-
 from probes.base import Option, describe, fill
+from webui.language import gettext
 
 Shown = Literal["text", "number", "check", "choice", "lines", "secret"]
 
@@ -58,7 +57,9 @@ class OptionsForm:
 
         The instance is None when a field is wrong. `keep` are stored values of hidden fields, carried over.
         """
-        values: dict[str, Any] = {o.name: (keep or {})[o.name] for o in describe(self._options) if o.hidden and o.name in (keep or {})}
+        values: dict[str, Any] = {
+            o.name: (keep or {})[o.name] for o in describe(self._options) if o.hidden and o.name in (keep or {})
+        }
         fields = []
         for option in self._shown:
             text = typed.get(self._prefix + option.name, "").strip()

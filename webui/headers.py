@@ -55,7 +55,7 @@ def _pack(answer: Response) -> Response:
     if answer.is_streamed or answer.direct_passthrough or answer.mimetype not in PACKED:
         return answer
     answer.vary.add("Accept-Encoding")
-    if "gzip" not in request.accept_encodings or "Content-Encoding" in answer.headers:
+    if not request.accept_encodings["gzip"] or "Content-Encoding" in answer.headers:
         return answer
     body = answer.get_data()
     if len(body) < SMALL:

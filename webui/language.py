@@ -6,18 +6,21 @@ import io
 from functools import cache
 from pathlib import Path
 
+import flask_babel
 from babel import Locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from flask import Flask, current_app, g, has_request_context, request
-from flask_babel import Babel, Domain, get_locale
+from flask_babel import Babel, Domain, get_locale, lazy_gettext
 
 from config.settings import Settings
 
 LANGUAGES = {"en": "English", "id": "Bahasa Indonesia"}
 THEMES = ("system", "light", "dark")
 PO = Path(__file__).parent / "translations"
+__all__ = ["LANGUAGES", "THEMES", "YEAR", "gettext", "lazy_gettext", "ngettext"]
+
 YEAR = 365 * 24 * 3600
 
 
@@ -69,3 +72,13 @@ def theme() -> str:
 def locale() -> Locale:
     """The locale numbers and dates are written in now; English outside a request."""
     return get_locale() or Locale("en")
+
+
+def gettext(text: str, **values: object) -> str:
+    """`text` in the language of the request, with `%(name)s` filled in."""
+    return str(flask_babel.gettext(text, **values))
+
+
+def ngettext(one: str, many: str, num: int, **values: object) -> str:
+    """`one` or `many` by the language's own plural rule; `%(num)s` is the number as people there write it."""
+    return str(flask_babel.ngettext(one, many, num, **values))

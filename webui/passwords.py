@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from flask_babel import gettext
 
 from domain.inventory import Person
+from webui.language import gettext
 
 SHORTEST, LONGEST = 12, 1000
 FEWEST_DIFFERENT = 5
@@ -17,7 +18,19 @@ FEWEST_DIFFERENT = 5
 _hasher = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
 _seats = BoundedSemaphore(4)  # each hash takes 32 MiB while it works: a flood of logins must not take the memory
 
-COMMON = ("password", "qwerty", "123456", "abc123", "admin", "welcome", "letmein", "iloveyou", "rahasia", "indonesia", "pantau")
+COMMON = (
+    "password",
+    "qwerty",
+    "123456",
+    "abc123",
+    "admin",
+    "welcome",
+    "letmein",
+    "iloveyou",
+    "rahasia",
+    "indonesia",
+    "pantau",
+)
 
 
 def digest(password: str) -> str:
@@ -57,7 +70,7 @@ def weakness(password: str, login: str) -> str:
 
 def _is_a_row(text: str) -> bool:
     """Whether the characters merely count up or down: 123456789012, zyxwvu."""
-    steps = [(ord(b) - ord(a)) % 10 if text.isdigit() else ord(b) - ord(a) for a, b in zip(text, text[1:], strict=False)]
+    steps = [(ord(b) - ord(a)) % 10 if text.isdigit() else ord(b) - ord(a) for a, b in itertools.pairwise(text)]
     return len(set(steps)) == 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
-from flask_babel import gettext
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
@@ -11,7 +10,7 @@ from domain.clock import now
 from domain.inventory import Person, Session
 from webui import access, passwords, store, throttle
 from webui.forms import Field
-from webui.language import LANGUAGES, THEMES, YEAR
+from webui.language import LANGUAGES, THEMES, YEAR, gettext
 
 blueprint = Blueprint("people", __name__)
 
@@ -115,5 +114,3 @@ def _profile_page(person: Person, fields: list[Field]) -> str:
         fields=fields,
         sessions=[(row, access.is_own(row)) for row in opened],
     )
-
-

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
-from flask_babel import gettext, ngettext
 from sqlalchemy import delete, func, select, text
 from werkzeug.wrappers import Response
 
@@ -22,6 +21,7 @@ from probes import catalogue
 from webui import access, passwords, store
 from webui import addresses as pasted
 from webui.forms import Field
+from webui.language import gettext, ngettext
 
 blueprint = Blueprint("setup", __name__, url_prefix="/setup")
 
@@ -68,11 +68,20 @@ def _fields(token: str, name: str, wrong: dict[str, str]) -> list[Field]:
             "token",
             gettext("Setup token"),
             value=token,
-            help=gettext("Printed on the console where Pantau was started, so that nobody else on the network can take it over."),
+            help=gettext(
+                "Printed on the console where Pantau was started, so that nobody else on the network can take it over."
+            ),
             required=True,
             wrong=wrong.get("token", ""),
         ),
-        Field("name", gettext("Your name"), value=name, autocomplete="username", required=True, wrong=wrong.get("name", "")),
+        Field(
+            "name",
+            gettext("Your name"),
+            value=name,
+            autocomplete="username",
+            required=True,
+            wrong=wrong.get("name", ""),
+        ),
         Field(
             "password",
             gettext("Password"),
@@ -90,7 +99,9 @@ def _wrong(token: str, name: str, password: str) -> dict[str, str]:
     stored = (store.setting("setup_token") or {}).get("sha256", "")
     found = {}
     if not stored or not hmac.compare_digest(hashlib.sha256(token.encode()).hexdigest(), str(stored)):
-        found["token"] = gettext("This is not the token that was printed. Start Pantau again to have a new one printed.")
+        found["token"] = gettext(
+            "This is not the token that was printed. Start Pantau again to have a new one printed."
+        )
     if not name or not name.isprintable():
         found["name"] = gettext("Please tell the name you want to log in with.")
     weak = passwords.weakness(password, name)
@@ -105,7 +116,9 @@ def _first_person(name: str) -> Person:
     database.execute(text("select pg_advisory_xact_lock(hashtext('the first person'))"))
     if access.anybody():
         abort(403)
-    person = Person(login=name.lower(), name=name, password_hash=passwords.digest(request.form["password"]), role="admin")
+    person = Person(
+        login=name.lower(), name=name, password_hash=passwords.digest(request.form["password"]), role="admin"
+    )
     database.add(person)
     database.execute(delete(Setting).where(Setting.key == "setup_token"))
     database.commit()
@@ -145,7 +158,9 @@ def _paste_page(typed: str, wrong: Iterable[str]) -> str:
         required=True,
     )
     first = store.session().scalar(select(func.count(Host.id))) == 0
-    return render_template("setup/machines.html", field=field, wrong=list(wrong), step=2, first=first, active="machines.index")
+    return render_template(
+        "setup/machines.html", field=field, wrong=list(wrong), step=2, first=first, active="machines.index"
+    )
 
 
 @blueprint.route("/look/<look_id>", methods=["GET", "POST"])

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, render_template
-from flask_babel import gettext, ngettext
 from sqlalchemy import func, select, text
 
 from domain.clock import now
@@ -14,6 +13,7 @@ from domain.inventory import Host
 from domain.records import Change
 from webui import access, board, store
 from webui.drawing import Interval, strip
+from webui.language import gettext, ngettext
 from webui.wording import shape
 
 blueprint = Blueprint("status", __name__)
@@ -57,9 +57,11 @@ def home() -> str:
 def beat() -> Response:
     """What a page asks every few seconds: has anything changed since it was drawn?"""
     moment = now()
-    changed, hosts = store.session().execute(
-        select(select(func.max(Change.id)).scalar_subquery(), select(func.count(Host.id)).scalar_subquery())
-    ).one()
+    changed, hosts = (
+        store.session()
+        .execute(select(select(func.max(Change.id)).scalar_subquery(), select(func.count(Host.id)).scalar_subquery()))
+        .one()
+    )
     pulse = board.pulse(moment)
     age = int((moment - pulse.at).total_seconds()) if pulse.at else None
     version = f"{changed}/{hosts}/{int(moment.timestamp()) // REFRESH}/{pulse.silent}"
@@ -83,7 +85,9 @@ def _answer(counted: dict[str, int], total: int) -> Answer:
         return Answer(worst, joined[:1].upper() + joined[1:] + ".")
     waiting = counted.get("pending", 0)
     if waiting:
-        words = ngettext("Waiting for the first look at %(num)s machine.", "Waiting for the first look at %(num)s machines.", waiting)
+        words = ngettext(
+            "Waiting for the first look at %(num)s machine.", "Waiting for the first look at %(num)s machines.", waiting
+        )
         return Answer("pending", words)
     watched = total - counted.get("disabled", 0)
     if not watched:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask import request
-from flask_babel import gettext
 from sqlalchemy import delete, func, select, text
 from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import LoginAttempt
 from webui import cookies, store
+from webui.language import gettext
 from webui.wording import span
 
 WINDOW = timedelta(minutes=30)
@@ -91,9 +91,15 @@ def _buckets(login: str) -> list[Bucket]:
 
 def _failures(bucket: Bucket, moment: datetime) -> tuple[int, datetime | None]:
     column = LoginAttempt.account if bucket.column == "account" else LoginAttempt.source
-    row = store.session().execute(
-        select(func.count(), func.max(LoginAttempt.at)).where(column == bucket.value, LoginAttempt.at > moment - WINDOW)
-    ).one()
+    row = (
+        store.session()
+        .execute(
+            select(func.count(), func.max(LoginAttempt.at)).where(
+                column == bucket.value, LoginAttempt.at > moment - WINDOW
+            )
+        )
+        .one()
+    )
     return row[0], row[1]
 
 

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 from babel import dates, numbers, units
 from flask import Flask
-from flask_babel import get_timezone, gettext, lazy_gettext
+from flask_babel import get_timezone
 from markupsafe import Markup
 
 from domain.clock import now
-from webui.language import locale
+from webui.language import gettext, lazy_gettext, locale
 
 WORDS = {
     "up": lazy_gettext("Up"),
@@ -70,7 +70,7 @@ def ago(at: datetime) -> str:
     seconds = (now() - at).total_seconds()
     if seconds < 5:
         return gettext("just now")
-    return dates.format_timedelta(-seconds, add_direction=True, threshold=1.0, format="short", locale=locale())
+    return dates.format_timedelta(-int(seconds), add_direction=True, threshold=1.0, format="short", locale=locale())
 
 
 def when(at: datetime | None) -> Markup:
@@ -125,5 +125,3 @@ def _size(amount: float) -> str:
     while abs(amount) >= 1024 and step < len(SIZES) - 1:
         amount, step = amount / 1024, step + 1
     return f"{number(amount)}\u00a0{SIZES[step]}"
-
-

@@ -1,0 +1,145 @@
+"""The stage: the real application on a real database, a cast, machines in every state, and a real browser."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
+
+from config.settings import Settings
+from domain.clock import now
+from domain.inventory import Host, HostGroup, Person
+from tests.webui.cast import PASSWORD, Town, Visitor
+from webui import create_app, passwords
+
+SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture
+def app(engine: Engine, place: Path) -> Flask:
+    """The application as it is served."""
+    made = create_app(Settings(data=place), engine)
+    made.testing = False  # failures are pages here, as they are for people
+    return made
+
+
+@pytest.fixture
+def stranger(app: Flask) -> Visitor:
+    """Somebody who is not logged in."""
+    return Visitor(app.test_client())
+
+
+@pytest.fixture
+def person(session: Session) -> Person:
+    """Rina, who looks after this installation."""
+    rina = Person(login="rina", name="Rina", password_hash=passwords.digest(PASSWORD))
+    session.add(rina)
+    session.commit()
+    return rina
+
+
+@pytest.fixture
+def rina(app: Flask, person: Person) -> Visitor:
+    """Rina, logged in."""
+    visitor = Visitor(app.test_client())
+    assert visitor.login("rina").status_code == 303
+    return visitor
+
+
+@pytest.fixture
+def town(session: Session) -> Town:
+    """An installation whose poller is alive and which watches nothing yet."""
+    moment = now()
+    for day in (moment - timedelta(days=1), moment):
+        begin = day.date()
+        session.execute(
+            text(
+                f"create table if not exists raw_{begin:%Y%m%d} partition of raw "
+                f"for values from ('{begin}') to ('{begin + timedelta(days=1)}')"
+            )
+        )
+    session.commit()
+    seeded = Town(session, moment)
+    seeded.beat()
+    return seeded
+
+
+@pytest.fixture
+def busy(town: Town) -> Town:
+    """A town with one machine in every state."""
+    group = HostGroup(name="Gudang")
+    town.session.add(group)
+    town.machine("db-02", "10.0.0.12", "down", minutes=7, reason="No answer to 5 pings and no SSH on port 22.")
+    town.machine("fs-01", "10.0.0.20", metric="warning", disk=0.91, minutes=700, groups=(group,))
+    town.machine("web-01", "10.0.0.31", "unreachable", minutes=24)
+    town.machine("hr-pc", "10.0.0.40", "unknown", minutes=90)
+    town.machine("erp", "10.0.0.41", metric="critical", disk=0.98, minutes=30)
+    for number in range(8):
+        town.machine(f"pc-{number:02}", f"10.0.1.{number}", groups=(group,) if number % 2 else (), minutes=4000)
+    town.session.add(Host(name="new-one", address="10.0.9.9"))
+    town.session.add(Host(name="off", address="10.0.9.10", enabled=False))
+    town.session.commit()
+    return town
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(SWITCHES))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(app: Flask) -> Iterator[str]:
+    """The application on a real socket; gives its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+OpenBrowser = Callable[..., BrowserContext]
+
+
+@pytest.fixture
+def browse(chromium: Browser, site: str) -> Iterator[OpenBrowser]:
+    """Opens a fresh browser: `browse(width, height, scheme, locale)`."""
+    opened: list[BrowserContext] = []
+
+    def start(width: int = 1366, height: int = 768, scheme: str = "light", locale: str = "en-GB") -> BrowserContext:
+        context = chromium.new_context(
+            base_url=site,
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,  # type: ignore[arg-type]
+            locale=locale,
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(15_000)
+        opened.append(context)
+        return context
+
+    yield start
+    for context in opened:
+        context.close()
