@@ -217,12 +217,13 @@ class Incident(Table):
 
 
 class Batch(Table):
-    """What the recorder has written: inserted first in each transaction, so a replayed batch cannot double."""
+    """What a poller (`writer`) has written: inserted first in each transaction, so a replayed page cannot double."""
 
     __tablename__ = "batch"
 
     site_id: Mapped[int] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    writer: Mapped[str]
     at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

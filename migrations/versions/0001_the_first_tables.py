@@ -35,6 +35,7 @@ def upgrade() -> None:
         "batch",
         sa.Column("site_id", sa.Integer(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("writer", sa.Text(), nullable=False),
         sa.Column("at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("site_id", "seq", name=op.f("batch_pkey")),
     )
@@ -478,6 +479,14 @@ def upgrade() -> None:
         op.execute(
             f"create trigger {table}_tells after {events} on {table} for each statement execute function tell_inventory()"
         )
+    op.execute(
+        "insert into threshold (measure, part, state, over, clear, for_s, clear_for_s) values"
+        " ('system.cpu.utilization', '', 'warning', 0.80, 0.70, 300, 300),"
+        " ('system.memory.utilization', '', 'warning', 0.90, 0.85, 300, 300),"
+        " ('system.filesystem.utilization', '', 'warning', 0.85, 0.84, 0, 0),"
+        " ('system.filesystem.utilization', '', 'critical', 0.95, 0.94, 0, 0),"
+        " ('icmp.loss', '', 'warning', 0.199, 0.1, 0, 120)"
+    )
     op.execute("create trigger look_tells after insert on look for each row execute function tell_look()")
 
 

@@ -1,0 +1,67 @@
+"""What one transaction of the recorder writes, as plain values: it waits in memory or in the spool unchanged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+Row = list[Any]
+
+
+@dataclass
+class Page:
+    """Rows for one transaction. Moments are microseconds since the epoch, UTC.
+
+    * `sets`: [names, parts, units]; `raw` and `latest` name a set by its index here (-1: none)
+    * `raw`: [check, ts, set, state, values]
+    * `latest`: [check, host, ts, took, late, outcome, set, values, failure kind, failure detail, sent, received]
+    * `tracks`: subject -> [host, check, state, since, failing, data]
+    * `changes`: [subject, host, check, at, since, from, to, reason, failure kind]
+    * `facts`: [check, host, name, part, value, since]
+    * `failures`: [check, since, kind, detail]
+    * `keys`: [host, port, key, fingerprint, pinned or offered]
+    * `used`: ids of credentials used
+    """
+
+    seq: int = 0
+    sets: list[Row] = field(default_factory=list)
+    raw: list[Row] = field(default_factory=list)
+    latest: dict[int, Row] = field(default_factory=dict)
+    tracks: dict[str, Row] = field(default_factory=dict)
+    changes: list[Row] = field(default_factory=list)
+    facts: list[Row] = field(default_factory=list)
+    failures: list[Row] = field(default_factory=list)
+    keys: list[Row] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to write."""
+        return not (self.raw or self.latest or self.tracks or self.changes)
+
+    def dump(self) -> bytes:
+        """For the spool."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def parse(cls, text: bytes) -> Page:
+        """A page from the spool. Raises ValueError for anything else."""
+        value = json.loads(text)
+        if not isinstance(value, dict) or set(value) != {f.name for f in fields(cls)}:
+            raise ValueError("not a page of this version")
+        value["latest"] = {int(check): row for check, row in value["latest"].items()}
+        return cls(**value)
+
+    def without_samples(self) -> Page:
+        """The same page with its single samples given up: what is left when the spool is full."""
+        return Page(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "raw": []})
+
+    def set_index(self, names: list[str], parts: list[str], units: list[str]) -> int:
+        """The index of a set on this page, added if new."""
+        row = [names, parts, units]
+        for index, known in enumerate(self.sets):
+            if known == row:
+                return index
+        self.sets.append(row)
+        return len(self.sets) - 1

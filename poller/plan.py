@@ -1,0 +1,188 @@
+"""What is to be looked at: the inventory as frozen values, read in a handful of queries."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from config.vault import Opener, VaultError
+from domain.health import Policy
+from domain.inventory import Check, Credential, Host, HostKey, Threshold, host_in_group
+from domain.reading import Secret
+from probes import catalogue
+from probes.base import Probe, describe, fill
+
+_log = logging.getLogger("poller")
+
+
+@dataclass(frozen=True)
+class CheckPlan:
+    """One check, ready to be looked: `fault` says why it cannot be (bad options, a secret that does not open)."""
+
+    id: int
+    host_id: int
+    kind: str
+    name: str
+    probe: Probe | None
+    options: Any
+    secret: Secret | None = field(repr=False)
+    credential_id: int | None
+    interval: float
+    deadline: float
+    reachability: bool
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One level of a measure, as a person set it (domain/inventory.Threshold)."""
+
+    measure: str
+    part: str
+    state: str
+    over: float | None
+    under: float | None
+    clear: float | None
+    for_s: float
+    clear_for_s: float
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """One machine: its address, its checks, how patient to be, and its limits (its own, then its groups', then all's)."""
+
+    id: int
+    name: str
+    address: str
+    policy: Policy
+    checks: tuple[CheckPlan, ...]
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything to look at. `disabled` are the ids of hosts that are registered and switched off."""
+
+    hosts: dict[int, HostPlan]
+    disabled: frozenset[int] = frozenset()
+
+
+def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attempts: int) -> Plan:
+    """The present inventory as a Plan; `interval` and `attempts` where a host leaves them to the installation."""
+    with sessions() as session:
+        keys = _pinned(session)
+        limits = _limits(session)
+        credentials = {c.id: c for c in session.scalars(select(Credential))}
+        checks: dict[int, list[Check]] = defaultdict(list)
+        for check in session.scalars(select(Check).where(Check.enabled).order_by(Check.id)):
+            checks[check.host_id].append(check)
+        hosts, disabled = {}, set()
+        for host in session.scalars(select(Host).order_by(Host.id)):
+            if not host.enabled:
+                disabled.add(host.id)
+                continue
+            pace = host.interval_s or interval
+            plans = tuple(
+                _check(check, host, pace, credentials, keys.get(host.id, {}), opener) for check in checks[host.id]
+            )
+            policy = Policy(pace, host.attempts or attempts, host.recover_after or 1)
+            hosts[host.id] = HostPlan(host.id, host.name, host.address, policy, plans, limits(host.id))
+    return Plan(hosts, frozenset(disabled))
+
+
+def prepare_options(probe: Probe, values: dict[str, Any], pinned: dict[int, list[str]]) -> Any:
+    """The probe's Options from stored values, with the host's pinned keys where the probe asks for them.
+
+    Raises ValueError with one sentence.
+    """
+    names = {option.name for option in describe(probe.options)}
+    options = fill(probe.options, values)
+    if "host_keys" in names:
+        options = fill(probe.options, {**values, "host_keys": tuple(pinned.get(options.port, ()))})
+    return options
+
+
+def unseal(credential: Credential, opener: Opener) -> Secret:
+    """The credential's secret. Raises VaultError."""
+    return secret_of(
+        credential.kind, credential.username, opener.open(credential.sealed, f"credential:{credential.seal_id}")
+    )
+
+
+def secret_of(kind: str, username: str, opened: bytes) -> Secret:
+    """A Secret from what was sealed: JSON {"password"} or {"private_key", "passphrase"}."""
+    value = json.loads(opened)
+    if kind == "ssh_key":
+        return Secret(username, private_key=value["private_key"], passphrase=value.get("passphrase", ""))
+    return Secret(username, password=value["password"])
+
+
+def _check(
+    check: Check,
+    host: Host,
+    pace: float,
+    credentials: dict[int, Credential],
+    pinned: dict[int, list[str]],
+    opener: Opener,
+) -> CheckPlan:
+    probe, options, secret, fault = catalogue().get(check.kind), None, None, ""
+    try:
+        if probe is None:
+            raise ValueError(f"this version of Pantau has no '{check.kind}' check.")
+        options = prepare_options(probe, check.options, pinned)
+        if check.credential_id is not None:
+            secret = unseal(credentials[check.credential_id], opener)
+    except (ValueError, VaultError, KeyError) as error:
+        fault = f"This check cannot be looked at: {error}"
+    interval = check.interval_s or pace
+    return CheckPlan(
+        check.id, host.id, check.kind, check.name, probe, options, secret, check.credential_id, interval,
+        min(check.deadline_s, interval), check.reachability, fault,
+    )  # fmt: skip
+
+
+def _pinned(session: Session) -> dict[int, dict[int, list[str]]]:
+    """host id -> port -> trusted keys."""
+    found: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for key in session.scalars(select(HostKey).where(HostKey.state == "pinned").order_by(HostKey.id)):
+        found[key.host_id][key.port].append(key.key)
+    return found
+
+
+def _limits(session: Session) -> Any:
+    """A function host id -> its limits; for each measure and part the nearest owner's word counts alone."""
+    of_host: dict[int, list[Threshold]] = defaultdict(list)
+    of_group: dict[int, list[Threshold]] = defaultdict(list)
+    of_all: list[Threshold] = []
+    for threshold in session.scalars(select(Threshold).order_by(Threshold.id)):
+        if threshold.host_id is not None:
+            of_host[threshold.host_id].append(threshold)
+        elif threshold.group_id is not None:
+            of_group[threshold.group_id].append(threshold)
+        else:
+            of_all.append(threshold)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for host_id, group_id in session.execute(select(host_in_group).order_by(host_in_group.c.group_id)):
+        groups[host_id].append(group_id)
+
+    def limits(host_id: int) -> tuple[Limit, ...]:
+        chosen: dict[tuple[str, str], list[Threshold]] = {}
+        for owner in (of_host[host_id], [t for g in groups[host_id] for t in of_group[g]], of_all):
+            said: dict[tuple[str, str], list[Threshold]] = defaultdict(list)
+            for threshold in owner:
+                said[threshold.measure, threshold.part].append(threshold)
+            for key, levels in said.items():
+                chosen.setdefault(key, levels)
+        return tuple(
+            Limit(t.measure, t.part, t.state, t.over, t.under, t.clear, t.for_s, t.clear_for_s)
+            for levels in chosen.values()
+            for t in levels
+        )
+
+    return limits
