@@ -17,8 +17,9 @@ class Look(Table):
     `id` is a UUID made by the asker. `kind` and `asked`:
 
     * `run`: {} with `host_id` (all its checks) or `check_id`; recorded like any other look.
-    * `test`: {"kind", "address", "options", "credential_id" or null, "host_id" or null}, and `sealed` when the secret was
-      typed and is not saved yet (sealed for `look:<id>`, see config/vault.py). Nothing is recorded.
+    * `test`: {"kind", "address", "options", "host_id" or null, "credential_id" or null}; where the secret was typed and
+      is not saved yet, `typed` = {"kind": password | ssh_key, "username"} instead of a credential, and `sealed` holds
+      the secret as JSON ({"password"} or {"private_key", "passphrase"}) sealed for `look:<id>`. Nothing is recorded.
     * `sweep`: {"addresses": [...], at most 1024}. Nothing is recorded.
 
     `answer` grows while the poller works (each step is followed by NOTIFY `look` with the id):

@@ -31,10 +31,10 @@ def pack(rows: Iterable[Row], set_ids: list[int]) -> bytes:
             parts.append(_HEAD(5, 4, check_id, 8, ts - _EPOCH, 4, set_id, 2, state, 20 + len(cells), 1, 1, _REAL, n, 1))
             parts.append(cells)
         else:
-            cells = [4] * (2 * n)
-            cells[1::2] = values
+            words: list[float] = [4] * (2 * n)
+            words[1::2] = values
             parts.append(_HEAD(5, 4, check_id, 8, ts - _EPOCH, 4, set_id, 2, state, 20 + 8 * n, 1, 0, _REAL, n, 1))
-            parts.append(_cells(n)(*cells))
+            parts.append(_cells(n)(*words))
     parts.append(TRAILER)
     return b"".join(parts)
 

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from domain.thresholds import Level, MetricTrack
-
 from domain import health, thresholds
 from domain.clock import Steady
 from domain.health import Policy, Result, Track, outcome_of
 from domain.reading import FailureKind, Reading
 from domain.records import OUTCOMES
+from domain.thresholds import Level, MetricTrack
 from poller.page import Page
 from poller.plan import HostPlan, Limit, Plan
 from poller.rates import Rates
@@ -67,12 +66,12 @@ class Judge:
                 self._host_turned(page, host_id, *health.disable(track, at), policy=Policy(), reason="Switched off.")
                 self._metrics_grey(page, host_id, at, closed=True)
         for host in plan.hosts.values():
-            track = self.memory.hosts.get(host.id)
-            if track is None:
+            known = self.memory.hosts.get(host.id)
+            if known is None:
                 self.memory.hosts[host.id] = Track(since=at)
                 self._keep_track(page, f"host:{host.id}", host.id, None, self.memory.hosts[host.id])
-            elif track.state == "disabled":
-                self._host_turned(page, host.id, *health.enable(track, at), policy=host.policy, reason="Switched on.")
+            elif known.state == "disabled":
+                self._host_turned(page, host.id, *health.enable(known, at), policy=host.policy, reason="Switched on.")
         self._forget(plan)
 
     def _forget(self, plan: Plan) -> None:

@@ -6,10 +6,10 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from domain.clock import Steady, now
 from domain.reading import Failure, FailureKind, Reading, Target
@@ -52,6 +52,10 @@ class Lanes:
         await self._seats[down].acquire()
         return await self._timed(probe, target, self._on_thread(probe, target, self._seats[down]))
 
+    def moment(self) -> float:
+        """The present moment, steady seconds."""
+        return self._steady.now()
+
     def nothing(self, reading: Reading) -> Seen:
         """A look that was not made, at this moment: its reading only says why."""
         moment = self._steady.now()
@@ -78,14 +82,14 @@ class Lanes:
         return Seen(replace(reading, at=at, took=took), start, start + took)
 
     async def _on_loop(self, probe: Probe, target: Target) -> Reading:
-        return await probe.look(target, self.keep)  # type: ignore[misc]
+        return await cast(Awaitable[Reading], probe.look(target, self.keep))
 
     async def _on_thread(self, probe: Probe, target: Target, seat: asyncio.Semaphore) -> Reading:
         loop = asyncio.get_running_loop()
-        running = self._pool.submit(probe.look, target, self.keep)  # type: ignore[arg-type]
+        running = self._pool.submit(cast(Callable[[Target, Keep], Reading], probe.look), target, self.keep)
         # The seat is the thread's, not the awaiting's: it is free again only when the thread really ends.
         running.add_done_callback(lambda ended: loop.is_closed() or loop.call_soon_threadsafe(seat.release))
-        return await asyncio.shield(asyncio.wrap_future(running))  # type: ignore[arg-type]
+        return await asyncio.shield(asyncio.wrap_future(running))
 
 
 def broken(error: Exception) -> Reading:

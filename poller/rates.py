@@ -33,7 +33,7 @@ class Rates:
         if before is not None and (before.boot != boot or at <= before.at):
             before = None
         now: dict[tuple[str, str], float] = {}
-        rows = []
+        rows: list[tuple[str, str, str, float | None]] = []
         for measure in reading.measures:
             if measure.kind == "gauge":
                 rows.append((measure.name, measure.of, measure.unit, measure.value))

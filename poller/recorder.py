@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-from domain.thresholds import MetricTrack
-from domain.thresholds import resume as resume_metric
 from psycopg import AsyncConnection, AsyncCursor, sql
 
 from domain import clock
 from domain.clock import Steady
 from domain.health import Track, resume
+from domain.thresholds import MetricTrack
+from domain.thresholds import resume as resume_metric
 from poller.copy import pack
 from poller.judge import Judge, Memory
 from poller.page import Page, Row
@@ -254,7 +254,7 @@ class Recorder:
                      values if good else None, kind, detail, min(sent, 2**31 - 1), min(received, 2**31 - 1))
                 )  # fmt: skip
         await cursor.execute(
-            f"insert into latest ({columns}) select {columns} from latest_in on conflict (check_id) do update set"
+            f"insert into latest ({columns}) select {columns} from latest_in on conflict (check_id) do update set"  # noqa: S608 - our own names
             " ts = excluded.ts, took = excluded.took, late = excluded.late, outcome = excluded.outcome,"
             " good_at = coalesce(excluded.good_at, latest.good_at), set_id = coalesce(excluded.set_id, latest.set_id),"
             " v = coalesce(excluded.v, latest.v), failure_kind = excluded.failure_kind,"

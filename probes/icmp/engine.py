@@ -299,7 +299,7 @@ class Engine:
     def _wake(self) -> None:
         """Send what is due, at most a burst, and take in what has come back meanwhile."""
         self._timer = None
-        assert self._loop is not None  # noqa: S101  # only ever called by that loop
+        assert self._loop is not None  # only ever called by that loop
         soon = self._loop.time() + TICK
         ended: list[Round] = []
         for _ in range(BURST):

@@ -1,0 +1,196 @@
+"""Housekeeping of what was recorded: partitions, rollups, retention, and our own load."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import time
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, sql
+
+from domain import clock
+from poller.recorder import partition
+
+_log = logging.getLogger("poller")
+LATE = timedelta(hours=2)
+"""How far back each rollup run looks: hours touched by a replayed spool are rolled up by `since` instead."""
+
+ROLL_HOURS = """
+insert into roll_1h (check_id, ts, set_id, n, failed, vmin, vavg, vmax)
+select check_id, hour, set_id, max(n), 0,
+       array_agg(low order by i), array_agg(mean order by i), array_agg(high order by i)
+from (
+    select check_id, date_trunc('hour', ts, 'UTC') as hour, set_id, i,
+           min(x) as low, avg(x)::real as mean, max(x) as high, count(*)::int as n
+    from raw, unnest(v) with ordinality as part(x, i)
+    where ts >= %(start)s and ts < %(end)s
+    group by check_id, hour, set_id, i
+) as parts group by check_id, hour, set_id
+on conflict (check_id, ts, set_id) do update set n = excluded.n, vmin = excluded.vmin, vavg = excluded.vavg, vmax = excluded.vmax
+"""
+
+ROLL_FAILED = """
+insert into roll_1h (check_id, ts, set_id, n, failed, vmin, vavg, vmax)
+select check_id, date_trunc('hour', ts, 'UTC') as hour, 0, count(*)::int, count(*)::int, '{}', '{}', '{}'
+from raw where ts >= %(start)s and ts < %(end)s and v = '{}' group by check_id, hour
+on conflict (check_id, ts, set_id) do update set n = excluded.n, failed = excluded.failed
+"""
+
+ROLL_DAYS = """
+insert into roll_1d (check_id, ts, set_id, n, failed, vmin, vavg, vmax)
+select check_id, day, set_id, sum(n)::int / greatest(max(width), 1), sum(failed)::int / greatest(max(width), 1),
+       coalesce(array_agg(low order by i) filter (where i is not null), '{}'),
+       coalesce(array_agg(mean order by i) filter (where i is not null), '{}'),
+       coalesce(array_agg(high order by i) filter (where i is not null), '{}')
+from (
+    select check_id, date_trunc('day', ts, 'UTC') as day, set_id, i, sum(n) as n, sum(failed) as failed,
+           min(low) as low, (sum(mean * n) / nullif(sum(n) filter (where mean is not null), 0))::real as mean,
+           max(high) as high, max(cardinality(vmin)) as width
+    from roll_1h left join lateral unnest(vmin, vavg, vmax) with ordinality as part(low, mean, high, i) on true
+    where ts >= %(start)s and ts < %(end)s
+    group by check_id, day, set_id, i
+) as parts group by check_id, day, set_id
+on conflict (check_id, ts, set_id) do update set
+    n = excluded.n, failed = excluded.failed, vmin = excluded.vmin, vavg = excluded.vavg, vmax = excluded.vmax
+"""
+
+
+async def roll_up(connection: AsyncConnection[Any], start: datetime, end: datetime) -> None:
+    """Hours and days touched by [start, end), made anew from what is stored: running it twice changes nothing."""
+    hour = start.replace(minute=0, second=0, microsecond=0)
+    day = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    async with connection.transaction():
+        await connection.execute(ROLL_HOURS, {"start": hour, "end": end})
+        await connection.execute(ROLL_FAILED, {"start": hour, "end": end})
+        await connection.execute(ROLL_DAYS, {"start": day, "end": end})
+
+
+async def make_partitions(connection: AsyncConnection[Any], today: datetime) -> None:
+    """Today's and the next two days' partitions, before anything needs them."""
+    for ahead in range(3):
+        await connection.execute(partition((today + timedelta(days=ahead)).strftime("%Y%m%d")))
+
+
+async def retire(connection: AsyncConnection[Any], today: datetime, raw_days: int, hourly_days: int) -> list[str]:
+    """Drop partitions older than `raw_days`, prune rollups and what else has had its day. Names of what was dropped."""
+    oldest = (today - timedelta(days=raw_days)).strftime("%Y%m%d")
+    cursor = await connection.execute(
+        "select relid::regclass::text from pg_partition_tree('raw') where isleaf order by 1"
+    )
+    dropped = [name for (name,) in await cursor.fetchall() if name.removeprefix("raw_") < oldest]
+    for name in dropped:
+        await connection.execute(sql.SQL("drop table {}").format(sql.Identifier(name)))
+    await connection.execute("delete from roll_1h where ts < %s", [today - timedelta(days=hourly_days)])
+    await connection.execute("delete from failure where since < %s", [today - timedelta(days=hourly_days)])
+    await connection.execute("delete from look where asked_at < now() - interval '1 day'")
+    await connection.execute("delete from login_attempt where at < now() - interval '1 day'")
+    await connection.execute("delete from session where created_at < now() - interval '7 days'")
+    await connection.execute(
+        "delete from batch where at < now() - interval '1 day' and (site_id, seq) not in"
+        " (select site_id, max(seq) from batch group by site_id)"
+    )
+    return dropped
+
+
+class Load:
+    """What watching costs the machine Pantau runs on, over the last minutes: shown, and judged by the others."""
+
+    def __init__(self) -> None:
+        self._late: deque[tuple[float, float]] = deque(maxlen=20_000)
+        self._at, self._cpu = time.monotonic(), _cpu()
+        self.looks = 0
+
+    def round(self, late: float, looks: int) -> None:
+        """One round was made, `late` seconds after it was due."""
+        self._late.append((time.monotonic(), late))
+        self.looks += looks
+
+    def report(self) -> dict[str, Any]:
+        """Lateness (s) of the last five minutes, share of one core since the last report, memory (MiB)."""
+        now, cpu = time.monotonic(), _cpu()
+        while self._late and self._late[0][0] < now - 300:
+            self._late.popleft()
+        late = sorted(value for _, value in self._late)
+        share = (cpu - self._cpu) / max(now - self._at, 0.001)
+        self._at, self._cpu = now, cpu
+        return {
+            "rounds": len(late),
+            "late_p50": round(_at(late, 0.5), 3),
+            "late_p99": round(_at(late, 0.99), 3),
+            "late_max": round(late[-1], 3) if late else 0.0,
+            "looks": self.looks,
+            "cpu": round(share, 4),
+            "memory_mib": round(_memory_mib(), 1),
+        }
+
+
+async def beat(connection: AsyncConnection[Any], role: str, data: dict[str, Any]) -> None:
+    """Say that this process works."""
+    await connection.execute(
+        "insert into heartbeat (role, at, data) values (%s, now(), %s)"
+        " on conflict (role) do update set at = excluded.at, data = excluded.data",
+        [role, json.dumps(data)],
+    )
+
+
+class Chores:
+    """The housekeeping of one poller, on a connection of its own."""
+
+    def __init__(self, url: str, raw_days: int, hourly_days: int) -> None:
+        self._url, self._raw_days, self._hourly_days = url, raw_days, hourly_days
+        self._connection: AsyncConnection[Any] | None = None
+        self._rolled: datetime | None = None
+
+    async def open(self) -> AsyncConnection[Any]:
+        """The connection, made again where it broke. Raises psycopg.OperationalError."""
+        if self._connection is None or self._connection.broken:
+            self._connection = await AsyncConnection.connect(
+                self._url, autocommit=True, connect_timeout=3, application_name="pantau chores"
+            )
+        return self._connection
+
+    async def hourly(self) -> None:
+        """Roll up what came since the last run (or the last two hours), make partitions, drop what is old."""
+        try:
+            connection, now = await self.open(), clock.now()
+            await make_partitions(connection, now)
+            await roll_up(connection, (self._rolled or now) - LATE, now)
+            dropped = await retire(connection, now.astimezone(UTC), self._raw_days, self._hourly_days)
+            if dropped:
+                _log.info("Samples older than %d days were dropped: %s.", self._raw_days, ", ".join(dropped))
+            self._rolled = now
+        except psycopg.OperationalError:
+            _log.debug("No housekeeping while PostgreSQL is away.", exc_info=True)
+
+    def reach_back(self, moment: datetime) -> None:
+        """Samples as old as `moment` are still coming in (the spool): the next run begins there."""
+        self._rolled = min(self._rolled or moment, moment)
+
+    async def heartbeat(self, data: dict[str, Any]) -> None:
+        """The poller's heartbeat with its load; silence while PostgreSQL is away is what the others judge."""
+        try:
+            await beat(await self.open(), "poller", data)
+        except psycopg.OperationalError:
+            _log.debug("No heartbeat while PostgreSQL is away.", exc_info=True)
+
+
+def _at(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _memory_mib() -> float:
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

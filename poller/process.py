@@ -1,0 +1,205 @@
+"""One poller process: puts the parts together, leads its site, and stops cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+import psycopg
+from psycopg import AsyncConnection
+
+from config import database, migrate, vault
+from config.settings import Settings
+from domain.clock import Steady
+from poller.answers import Answers
+from poller.chores import Chores, Load
+from poller.lanes import Lanes
+from poller.plan import Plan, load
+from poller.recorder import Displaced, Recorder
+from poller.round import look_round
+from poller.schedule import TICK, Clock, Schedule, Work
+from poller.spool import Spool
+
+_log = logging.getLogger("poller")
+LEADER = 0x50414E
+"""First half of the advisory lock that one poller a site holds; the second half is the site's number."""
+HEARTBEAT = 5.0
+
+
+def run(settings: Settings) -> int:
+    """Be a poller until told to stop. The exit code: 0 stopped, 1 cannot work (the sentence is logged)."""
+    try:
+        asyncio.run(_Poller(settings).work())
+    except (vault.VaultError, database.DatabaseError, Displaced) as error:
+        _log.error("%s", error)
+        return 1
+    except psycopg.OperationalError as error:
+        _log.error("PostgreSQL is not there yet: %s", str(error).strip().splitlines()[0])
+        return 1
+    return 0
+
+
+class _Poller:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = database.url(settings.database_url, settings.sockets)
+        self._engine = database.engine(self._url, size=2, name="pantau poller")
+        self._sessions = database.sessions(self._engine)
+        self._opener = vault.opener(settings.vault_key)
+        self._steady = Steady()
+        self._plan = Plan({})
+        self._work: set[asyncio.Task[None]] = set()
+        self._edited = asyncio.Event()
+
+    async def work(self) -> None:
+        """Lead, load, tick; until SIGTERM or SIGINT."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await asyncio.to_thread(migrate.demand, self._engine)
+        lead = asyncio.create_task(self._lead())
+        await asyncio.wait([lead, waiting := asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            lead.cancel()
+            return
+        waiting.cancel()
+        await self._watch(lead.result(), stop)
+
+    async def _watch(self, line: AsyncConnection, stop: asyncio.Event) -> None:
+        """Look, record and answer until told to stop."""
+        settings, self._schedule, self._load = self._settings, Schedule(self._steady), Load()
+        self._lanes = Lanes(settings.seats, self._steady)
+        spool = Spool(settings.spool, settings.spool_mib * 2**20)
+        self._recorder = Recorder(self._url, settings.site, spool, self._steady)
+        self._chores = Chores(self._url, settings.raw_days, settings.hourly_days)
+        self._answers = Answers(
+            self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._recorder.add
+        )
+        await self._recorder.open()
+        await self._chores.hourly()
+        await self._replan()
+        _log.info("Watching %d machines, %d rounds.", len(self._plan.hosts), len(self._schedule))
+        clock = Clock()
+        clock.every(TICK, self._tick, "tick")
+        clock.every(600, self._chores.hourly, "chores")
+        clock.every(HEARTBEAT, self._beat, "heartbeat")
+        clock.every(60, self._replan_safely, "replan")
+        clock.start()
+        tasks = [
+            asyncio.create_task(self._recorder.run(), name="recorder"),
+            asyncio.create_task(self._listen(line), name="listener"),
+            asyncio.create_task(self._follow_edits(), name="edits"),
+            asyncio.create_task(stop.wait(), name="stop"),
+        ]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            clock.stop()
+            for task in [*tasks[1:], *self._work]:
+                task.cancel()
+            tasks[0].cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await tasks[0]
+            self._lanes.close()
+        for task in ended:
+            if task is not tasks[-1]:
+                task.result()
+
+    async def _lead(self) -> AsyncConnection:
+        """The connection that holds this site's lock: one poller leads, others stand by (takeover within seconds)."""
+        told = False
+        while True:
+            line = await AsyncConnection.connect(
+                self._url, autocommit=True, connect_timeout=3, application_name="pantau leader",
+                keepalives_idle=10, keepalives_interval=5, keepalives_count=3,
+            )  # fmt: skip
+            row = await (
+                await line.execute("select pg_try_advisory_lock(%s, %s)", [LEADER, self._settings.site])
+            ).fetchone()
+            if row and row[0]:
+                for channel in ("inventory", "asked"):
+                    await line.execute(f"listen {channel}".encode())
+                return line
+            await line.close()
+            if not told:
+                _log.info("Another poller leads site %d; this one stands by.", self._settings.site)
+                told = True
+            await asyncio.sleep(2)
+
+    async def _listen(self, line: AsyncConnection) -> None:
+        """Hear of edits and of looks asked for; come back after every outage of PostgreSQL."""
+        while True:
+            with contextlib.suppress(psycopg.OperationalError):
+                self._edited.set()
+                await self._answers.serve()
+                async for notice in line.notifies():
+                    if notice.channel == "inventory":
+                        self._edited.set()
+                    else:
+                        await self._answers.serve()
+            await asyncio.sleep(1)
+            with contextlib.suppress(psycopg.OperationalError):
+                line = await self._lead()
+
+    async def _follow_edits(self) -> None:
+        """Take over edits a moment after they are made, many at once as one."""
+        while True:
+            await self._edited.wait()
+            await asyncio.sleep(0.1)
+            self._edited.clear()
+            await self._replan_safely()
+
+    async def _replan_safely(self) -> None:
+        try:
+            await self._replan()
+            await self._answers.serve()
+        except Exception as error:  # noqa: BLE001 - sqlalchemy and psycopg both, while PostgreSQL is away
+            _log.debug("The inventory cannot be read now (%s).", type(error).__name__)
+
+    async def _replan(self) -> None:
+        settings = self._settings
+        plan = await asyncio.to_thread(load, self._sessions, self._opener, settings.interval, settings.attempts)
+        tracks = self._recorder.judge.memory.hosts
+        fresh = {host for host in plan.hosts if host not in tracks or tracks[host].seen is None} - set(self._plan.hosts)
+        changed = {host.id for host in plan.hosts.values() if host.checks and self._checks_added(host.id, plan)}
+        self._plan = plan
+        self._recorder.reconcile(plan)
+        self._schedule.plan(plan, fresh | changed)
+
+    def _checks_added(self, host_id: int, plan: Plan) -> bool:
+        """Whether an edit gave a machine checks it did not have (or another address): look at it at once."""
+        before = self._plan.hosts.get(host_id)
+        if before is None:
+            return False
+        after = plan.hosts[host_id]
+        known = {(check.id, check.options, check.credential_id) for check in before.checks}
+        return before.address != after.address or any(
+            (check.id, check.options, check.credential_id) not in known for check in after.checks
+        )
+
+    async def _tick(self) -> None:
+        for work in self._schedule.due():
+            task = asyncio.create_task(self._round(work))
+            self._work.add(task)
+            task.add_done_callback(self._work.discard)
+
+    async def _round(self, work: Work) -> None:
+        try:
+            down = self._recorder.judge.down(work.host.id)
+            round = await look_round(self._lanes, work.host, work.checks, work.due, down=down)
+            self._load.round(round.late, len(round.looks))
+            self._recorder.add(round)
+        finally:
+            self._schedule.done(work)
+
+    async def _beat(self) -> None:
+        away = self._recorder.away_since
+        await self._chores.heartbeat({
+            **self._load.report(),
+            "hosts": len(self._plan.hosts),
+            "overlapped": self._schedule.overlapped,
+            "written": self._recorder.written,
+            "away_since": away.isoformat() if away else None,
+        })  # fmt: skip
