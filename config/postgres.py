@@ -59,14 +59,14 @@ def prepare(data: Path, pg_bin: Path | None, pg_user: str | None, say: Say) -> C
         )
     user = _account(pg_user, say)
     directory = data / "postgres"
-    _make(data, None)
+    make_directory(data)
     if user is not None:
         _reachable(data, user)
     binaries = _choose(pg_bin, directory)
     if user is not None and not _runs(binaries.directory, user):
         binaries = Binaries(_copy(binaries.directory, data, say), binaries.version)
     for place in (sockets, data / "log"):
-        _make(place, user)
+        make_directory(place, user)
     cluster = Cluster(directory, sockets, user, binaries)
     if not (directory / "PG_VERSION").exists():
         say(f"making the database (PostgreSQL {binaries.version}) ...")
@@ -224,7 +224,7 @@ def _account(pg_user: str | None, say: Say) -> str | None:
     return "pantau"
 
 
-def _make(place: Path, owner: str | None) -> None:
+def make_directory(place: Path, owner: str | None = None) -> None:
     """Make a directory (0700, or 0755 for the top one) unless it is there; never touch one that is."""
     if place.is_dir():
         if not os.access(place, os.W_OK | os.X_OK):
@@ -296,7 +296,7 @@ def _initialise(cluster: Cluster) -> None:
     """initdb beside the final place, then one rename: a killed one leaves nothing half made."""
     fresh = cluster.directory.with_name("postgres.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    _make(fresh, cluster.user)
+    make_directory(fresh, cluster.user)
     account = pwd.getpwnam(cluster.user) if cluster.user else None
     made = subprocess.run(
         [

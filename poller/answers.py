@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from sqlalchemy.orm import Session, sessionmaker
 
 from config.vault import Opener, VaultError
-from domain.inventory import Credential, Host, HostKey
+from domain.inventory import Credential, HostKey
 from domain.reading import Failure, FailureKind, Reading, Secret, Target
 from domain.spoken import as_json
 from poller.lanes import Lanes, broken
@@ -176,7 +176,7 @@ class Answers:
         """The probe's options and the secret to try, from the rows named."""
         with self._sessions() as session:
             pinned: dict[int, list[str]] = {}
-            if asked.get("host_id") is not None and session.get(Host, asked["host_id"]):
+            if asked.get("host_id") is not None:
                 for key in session.query(HostKey).filter_by(host_id=asked["host_id"], state="pinned"):
                     pinned.setdefault(key.port, []).append(key.key)
             options = prepare_options(probe, dict(asked.get("options") or {}), pinned)

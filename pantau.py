@@ -1,0 +1,463 @@
+"""The command line: composes each room's commands; rooms are imported only when their command runs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from config import logs
+from config.settings import Settings, SettingsError, load
+
+VERSION = "0.1.0"
+_log = logging.getLogger("up")
+
+
+def main() -> None:
+    """Entry point: every foreseeable failure is one sentence on standard error and exit code 1 (2 for usage)."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(1)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="pantau")
+@click.option("--data", type=click.Path(path_type=Path), help="Directory for the database, keys and spool.")
+@click.pass_context
+def cli(context: click.Context, data: Path | None) -> None:
+    """Pantau watches machines without installing anything on them."""
+    context.obj = {"data": data}
+
+
+def settings_from(context: click.Context, **given: Any) -> Settings:
+    """The settings, or one sentence."""
+    data = given.pop("data", None) or context.obj["data"]
+    try:
+        return load(data=data, **given)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def stop(message: object) -> NoReturn:
+    """End with one sentence."""
+    raise click.ClickException(str(message)) from None
+
+
+# ---- running ----
+
+
+@cli.command()
+@click.option("--data", type=click.Path(path_type=Path), help="Directory for the database, keys and spool.")
+@click.option("--host", help="Address to listen on (127.0.0.1).")
+@click.option("--port", type=int, help="Port to listen on (8080).")
+@click.pass_context
+def up(context: click.Context, data: Path | None, host: str | None, port: int | None) -> None:
+    """Start everything: database, poller, notifier and web, kept alive until Ctrl-C."""
+    settings = settings_from(context, data=data, host=host, port=port)
+    logs.start(settings.log_level)
+    _Up(settings).run()
+
+
+class _Up:
+    """The supervisor: starts what the installation needs in order, brings back what ends, stops it in reverse."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = False
+        self._kept: list[Any] = []
+        self._server: Any = None
+
+    def run(self) -> None:
+        """Until Ctrl-C or SIGTERM."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._told_to_stop)
+        lock = self._lock_data()
+        self._listen_test()
+        try:
+            self._start_database()
+            self._first_minutes()
+            self._tend()
+        finally:
+            self._shut_down()
+            lock.close()
+
+    def _told_to_stop(self, number: int, frame: object) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        raise _Stop
+
+    def _lock_data(self) -> Any:
+        """Only one `pantau up` for a data directory."""
+        import fcntl
+
+        from config.postgres import PostgresError, make_directory
+
+        try:
+            make_directory(self._settings.data)
+            lock = (self._settings.data / "up.lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except PostgresError as error:
+            stop(error)
+        except BlockingIOError:
+            stop(f"Pantau already runs on {self._settings.data}. Stop that one first, or choose another --data.")
+        except OSError as error:
+            stop(f"The directory {self._settings.data} cannot be written: {error.strerror}. Choose another with --data.")
+        return lock
+
+    def _listen_test(self) -> None:
+        settings = self._settings
+        try:
+            found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        except OSError:
+            stop(f"'{settings.host}' is not an address of this machine. Choose another with --host.")
+        with socket.socket(found[0], found[1]) as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                line.bind(found[4])
+            except OSError as error:
+                stop(f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}. Choose another with --port.")
+
+    def _start_database(self) -> None:
+        from config import database, migrate, postgres, vault
+        from config.processes import Kept
+
+        settings, say = self._settings, self._say
+        try:
+            if settings.database_url is None:
+                cluster = postgres.prepare(settings.data, settings.pg_bin, settings.pg_user, say)
+                say(f"starting PostgreSQL {cluster.binaries.version} ...")
+                self._server = Kept("PostgreSQL", lambda: postgres.run(cluster))
+                self._server.tend(time.monotonic())
+                postgres.wait_ready(cluster, self._server.child, say)
+            engine = database.engine(database.url(settings.database_url, settings.sockets), size=1, name="pantau up")
+            database.verify(engine)
+            if migrate.current(engine) is None:
+                say("making the tables ...")
+            migrate.upgrade(engine)
+            if vault.create(settings.vault_key, settings.vault_public):
+                say(f"made the vault's key {settings.vault_key} (keep a copy of it, apart from backups).")
+        except (postgres.PostgresError, database.DatabaseError, vault.VaultError) as error:
+            stop(error)
+        self._engine = engine
+
+    def _first_minutes(self) -> None:
+        from config import database
+        from domain import beginning
+        from probes import catalogue
+
+        with database.sessions(self._engine)() as session:
+            beginning.prepare(session, socket.gethostname() or "this-machine", "local" in catalogue())
+            token = beginning.offer_token(session)
+            session.commit()
+        self._engine.dispose()
+        address = self._settings.address()
+        click.echo(f"\n  Pantau watches. Open  {address}{f'/setup?token={token}' if token else '/'}\n")
+        if token:
+            click.echo(f"  One-time set-up token: {token}\n  (it works until the first account is made)\n")
+        click.echo("  Ctrl-C stops everything.\n")
+
+    def _tend(self) -> None:
+        from config.processes import Kept, spawn
+
+        def start(name: str) -> Callable[[], Any]:
+            return lambda: spawn([sys.executable, "-m", "pantau", name], env=self._environment())
+
+        self._kept = [Kept(name, start(name)) for name in ("web", "poller", "notifier")]
+        while True:
+            now = time.monotonic()
+            for kept in ([self._server] if self._server else []) + self._kept:
+                kept.tend(now)
+            time.sleep(0.2)
+
+    def _environment(self) -> dict[str, str]:
+        """What a child needs to come to the same settings, whatever the command line said."""
+        import os
+
+        settings = self._settings
+        given = {"PANTAU_DATA": str(settings.data), "PANTAU_HOST": settings.host, "PANTAU_PORT": str(settings.port)}
+        return {**os.environ, **given, "PYTHONUNBUFFERED": "1"}
+
+    def _shut_down(self) -> None:
+        from config.postgres import shut_down
+
+        self._stopping = True
+        for kept in self._kept:
+            if kept.child is not None and kept.child.poll() is None:
+                kept.child.terminate()
+        for kept in self._kept:
+            kept.stop()
+        if self._server is not None and self._server.child is not None:
+            shut_down(self._server.child)
+        self._say("stopped.")
+
+    def _say(self, text: str) -> None:
+        click.echo(f"Pantau: {text}")
+
+
+class _Stop(BaseException):
+    """Told to stop by a signal."""
+
+
+@cli.command()
+@click.pass_context
+def poller(context: click.Context) -> None:
+    """Only the poller (started by `up`, or alone on a remote site)."""
+    settings = settings_from(context)
+    logs.start(settings.log_level)
+    from poller import process
+
+    context.exit(process.run(settings))
+
+
+@cli.command()
+@click.pass_context
+def notifier(context: click.Context) -> None:
+    """Only the notifier."""
+    settings = settings_from(context)
+    logs.start(settings.log_level)
+    from notifier import process
+
+    context.exit(process.run(settings))
+
+
+@cli.command()
+@click.pass_context
+def web(context: click.Context) -> None:
+    """Only the web server."""
+    settings = settings_from(context)
+    logs.start(settings.log_level)
+    from webui import server
+
+    server.run(settings)
+
+
+# ---- database ----
+
+
+@cli.group()
+def db() -> None:
+    """The database."""
+
+
+@db.command()
+@click.pass_context
+def upgrade(context: click.Context) -> None:
+    """Bring the database to this version's tables."""
+    from config import database, migrate
+
+    engine = open_database(settings_from(context), demand=False)
+    try:
+        click.echo("The database is now up to date." if migrate.upgrade(engine) else "The database was up to date already.")
+    except database.DatabaseError as error:
+        stop(error)
+
+
+def open_database(settings: Settings, *, demand: bool = True) -> Any:
+    """An engine on the installation's database, or one sentence."""
+    from config import database, migrate
+
+    engine = database.engine(database.url(settings.database_url, settings.sockets), size=1, name="pantau command")
+    try:
+        database.verify(engine)
+        if demand:
+            migrate.demand(engine)
+    except database.DatabaseError as error:
+        hint = "" if settings.database_url else f" Is `pantau up` running with --data {settings.data}?"
+        stop(f"{error}{hint}")
+    return engine
+
+
+# ---- looking ----
+
+
+@cli.command()
+@click.argument("kind")
+@click.argument("address")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="An option of the probe; may be repeated.")
+@click.option("--user", default="", help="User name to log in with.")
+@click.option("--key", type=click.Path(path_type=Path), help="Private key file to log in with.")
+@click.option("--ask-password", is_flag=True, help="Ask for the password (or the key's passphrase).")
+@click.option("--deadline", type=float, default=15.0, show_default=True, help="Seconds the look may take.")
+@click.option("--json", "as_json", is_flag=True, help="Print the Reading as JSON.")
+@click.pass_context
+def probe(
+    context: click.Context, kind: str, address: str, sets: tuple[str, ...], user: str, key: Path | None,
+    ask_password: bool, deadline: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Look once at ADDRESS by KIND and print what was seen. Nothing is stored.
+
+    Exit code: 0 looked, 1 the look failed, 2 usage.
+    """
+    from probes import catalogue
+    from probes.base import fill
+    from probes.once import look_once
+
+    found = catalogue().get(kind)
+    if found is None:
+        raise click.UsageError(f"There is no '{kind}' probe; there are: {', '.join(sorted(catalogue()))}.")
+    if not 0.1 <= deadline <= 300:
+        raise click.UsageError("--deadline lies between 0.1 and 300 seconds.")
+    try:
+        options = fill(found.options, _pairs(sets))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    reading = look_once(found, address, options, _secret(user, key, ask_password), deadline)
+    _print_reading(reading, as_json)
+    context.exit(1 if reading.failure else 0)
+
+
+def _pairs(sets: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for pair in sets:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--set takes KEY=VALUE, not '{pair}'.")
+        pairs[name] = value
+    return pairs
+
+
+def _secret(user: str, key: Path | None, ask: bool) -> Any:
+    from domain.reading import Secret
+
+    if not user and key is None and not ask:
+        return None
+    password = click.prompt("Password or passphrase", hide_input=True, default="", show_default=False) if ask else ""
+    if key is None:
+        return Secret(user, password=password)
+    try:
+        return Secret(user, private_key=key.read_text(), passphrase=password)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        raise click.UsageError(f"The key file {key} cannot be read: {reason}.") from None
+
+
+def _print_reading(reading: Any, as_json: bool) -> None:
+    from domain.spoken import as_json as spoken
+
+    if as_json:
+        click.echo(json.dumps(spoken(reading), ensure_ascii=False))
+        return
+    if reading.failure:
+        click.echo(f"{reading.failure.kind}: {reading.failure.detail}", err=True)
+    for fact in reading.facts:
+        click.echo(f"{fact.name + (f'[{fact.of}]' if fact.of else ''):<44} {fact.value}")
+    for measure in reading.measures:
+        name = measure.name + (f"[{measure.of}]" if measure.of else "")
+        click.echo(f"{name:<44} {measure.value:>16.6g} {measure.unit}{' (counter)' if measure.kind == 'counter' else ''}")
+    click.echo(f"took {reading.took:.3f} s, sent {reading.cost.sent} bytes, received {reading.cost.received} bytes")
+
+
+@cli.command()
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+def replay(file: Any) -> None:
+    """Feed recorded results (JSON lines; - for standard input) through the rules and print what they would say."""
+    from domain.replay import ReplayError
+    from domain.replay import replay as run
+
+    try:
+        for line in run(file):
+            click.echo(line)
+    except ReplayError as error:
+        stop(error)
+    except UnicodeDecodeError:
+        stop("The file is not UTF-8 text.")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Check this installation: coded findings, each with what to do. Exit code 1 if anything must be mended."""
+    from config import selfcheck
+    from probes import selftest
+
+    findings = selfcheck.findings(settings_from(context)) + [selfcheck.Finding(*f) for f in selftest.findings()]
+    if as_json:
+        click.echo(json.dumps([f.as_json() for f in findings], ensure_ascii=False))
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+    context.exit(1 if any(f.level == "error" for f in findings) else 0)
+
+
+# ---- configuration as code ----
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--dry-run", is_flag=True, help="Only print what would change.")
+@click.option("--renew-secrets", is_flag=True, help="Read every secret again, even of credentials that exist.")
+@click.pass_context
+def apply(context: click.Context, file: Path, dry_run: bool, renew_secrets: bool) -> None:
+    """Make the inventory what FILE (YAML) says, printing the difference. Applying twice changes nothing."""
+    from config import database, vault
+    from webui import documents
+
+    settings = settings_from(context)
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        document = documents.parse(text)
+        with database.sessions(open_database(settings))() as session:
+            seal = vault.sealer(settings.vault_public).seal
+            ask = _ask_secret if sys.stdin.isatty() else None
+            for line in documents.apply(session, document, seal, ask=ask, renew=renew_secrets):
+                click.echo(line)
+            session.rollback() if dry_run else session.commit()
+    except (documents.DocumentError, vault.VaultError) as error:
+        stop(error)
+    except (OSError, UnicodeDecodeError) as error:
+        stop(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.")
+
+
+def _ask_secret(prompt: str) -> str:
+    return str(click.prompt(prompt, hide_input=True))
+
+
+@cli.command()
+@click.pass_context
+def export(context: click.Context) -> None:
+    """Print the inventory as YAML that `pantau apply` takes; secrets are never printed."""
+    from config import database
+    from webui import documents
+
+    with database.sessions(open_database(settings_from(context)))() as session:
+        click.echo(documents.dump(documents.export(session)), nl=False)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """What is wrong, and since when. Exit code 0 all well, 1 something is wrong."""
+    from config import database
+    from webui import standing
+
+    with database.sessions(open_database(settings_from(context)))() as session:
+        now = standing.read(session)
+    click.echo(json.dumps(now.as_json(), ensure_ascii=False) if as_json else now.as_text())
+    context.exit(1 if now.problems else 0)
+
+
+if __name__ == "__main__":
+    main()
