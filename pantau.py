@@ -122,13 +122,17 @@ class _Up:
         except BlockingIOError:
             stop(f"Pantau already runs on {self._settings.data}. Stop that one first, or choose another --data.")
         except OSError as error:
-            stop(f"The directory {self._settings.data} cannot be written: {error.strerror}. Choose another with --data.")
+            stop(
+                f"The directory {self._settings.data} cannot be written: {error.strerror}. Choose another with --data."
+            )
         return lock
 
     def _listen_test(self) -> None:
         settings = self._settings
         try:
-            found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+                0
+            ]
         except OSError:
             stop(f"'{settings.host}' is not an address of this machine. Choose another with --host.")
         with socket.socket(found[0], found[1]) as line:
@@ -136,7 +140,9 @@ class _Up:
             try:
                 line.bind(found[4])
             except OSError as error:
-                stop(f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}. Choose another with --port.")
+                stop(
+                    f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}. Choose another with --port."
+                )
 
     def _start_database(self) -> None:
         from config import database, migrate, postgres, vault
@@ -268,7 +274,9 @@ def upgrade(context: click.Context) -> None:
 
     engine = open_database(settings_from(context), demand=False)
     try:
-        click.echo("The database is now up to date." if migrate.upgrade(engine) else "The database was up to date already.")
+        click.echo(
+            "The database is now up to date." if migrate.upgrade(engine) else "The database was up to date already."
+        )
     except database.DatabaseError as error:
         stop(error)
 
@@ -364,7 +372,9 @@ def _print_reading(reading: Any, as_json: bool) -> None:
         click.echo(f"{fact.name + (f'[{fact.of}]' if fact.of else ''):<44} {fact.value}")
     for measure in reading.measures:
         name = measure.name + (f"[{measure.of}]" if measure.of else "")
-        click.echo(f"{name:<44} {measure.value:>16.6g} {measure.unit}{' (counter)' if measure.kind == 'counter' else ''}")
+        click.echo(
+            f"{name:<44} {measure.value:>16.6g} {measure.unit}{' (counter)' if measure.kind == 'counter' else ''}"
+        )
     click.echo(f"took {reading.took:.3f} s, sent {reading.cost.sent} bytes, received {reading.cost.received} bytes")
 
 

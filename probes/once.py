@@ -19,13 +19,19 @@ def look_once(probe: Probe, address: str, options: Any, secret: Secret | None, d
     target = Target(address, options, secret, deadline)
     at, began, keep = now(), time.monotonic(), Keep()
     try:
-        reading = asyncio.run(_on_loop(probe, target, keep)) if inspect.iscoroutinefunction(probe.look) else _here(
-            probe, target, keep
+        reading = (
+            asyncio.run(_on_loop(probe, target, keep))
+            if inspect.iscoroutinefunction(probe.look)
+            else _here(probe, target, keep)
         )
     except TimeoutError:
-        reading = Reading.failed(FailureKind.TIMEOUT, f"No complete answer within {deadline:g} s; the look was given up.")
+        reading = Reading.failed(
+            FailureKind.TIMEOUT, f"No complete answer within {deadline:g} s; the look was given up."
+        )
     except Exception as error:  # noqa: BLE001 - the border of one look
-        reading = Reading.failed(FailureKind.BROKEN, f"Pantau's own fault, please report it: {type(error).__name__}: {error}")
+        reading = Reading.failed(
+            FailureKind.BROKEN, f"Pantau's own fault, please report it: {type(error).__name__}: {error}"
+        )
     return replace(reading, at=at, took=time.monotonic() - began)
 
 
