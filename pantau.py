@@ -97,6 +97,8 @@ class _Up:
             self._start_database()
             self._first_minutes()
             self._tend()
+        except _Stop:
+            click.echo("\nPantau: stopping ...")
         finally:
             self._shut_down()
             lock.close()
