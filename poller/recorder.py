@@ -82,8 +82,13 @@ class Recorder:
                 await self.flush()
         finally:
             await self.flush()
-            if self._connection is not None:
-                await self._connection.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Let the connection go; what waits stays in the spool."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
 
     async def flush(self) -> None:
         """Write what waits. Raises Displaced; a database that is away is no error but spooling."""
@@ -129,7 +134,7 @@ class Recorder:
             if self.away_since is None:
                 self.away_since = clock.now()
                 _log.error("PostgreSQL is away (%s); looks go on and are kept in the spool.", _first_line(error))
-            self._connection = None
+            await self.close()
             return False
         if self.away_since is not None and not len(self._spool):
             _log.warning(
@@ -139,8 +144,7 @@ class Recorder:
         return True
 
     async def _connect(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
+        await self.close()
         self._connection = await AsyncConnection.connect(
             self._url, connect_timeout=3, application_name="pantau recorder", options="-c statement_timeout=30000"
         )
@@ -168,9 +172,19 @@ class Recorder:
         """One page, one transaction. A page already there is passed over; somebody else's raises Displaced."""
         connection = self._connection
         assert connection is not None
+        known_sets, known_days = dict(self._sets), set(self._days)
+        try:
+            written = await self._transact(connection, page)
+        except BaseException:
+            self._sets, self._days = known_sets, known_days  # what the rolled-back transaction made is not there
+            raise
+        self.written += written
+
+    async def _transact(self, connection: AsyncConnection[Any], page: Page) -> int:
+        """Everything of one page, all or nothing; how many samples."""
         async with connection.transaction(), connection.cursor() as cursor:
             if not await self._claim(cursor, page.seq):
-                return
+                return 0
             hosts, checks = await self._alive(cursor, page)
             ids = [await self._set_id(cursor, row) for row in page.sets]
             raw = [row for row in page.raw if row[0] in checks]
@@ -182,7 +196,7 @@ class Recorder:
             await _write_changes(cursor, [row for row in page.changes if _known(row[1], row[2], hosts, checks)])
             await _write_notes(cursor, page, hosts, checks)
             await _tell(cursor, page)
-        self.written += len(raw)
+        return len(raw)
 
     async def _claim(self, cursor: AsyncCursor[Any], seq: int) -> bool:
         """Whether this page is new. The number was spoken for by us: done before; by another: Displaced."""
