@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, column, func, or_, select, true
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from domain.inventory import Check, Host, HostGroup, Person, host_in_group
 from domain.records import Heartbeat, Incident, Latest, MetricSet, StateInterval, Track, raw
@@ -22,12 +23,15 @@ SHARES = (CPU, MEMORY, DISK)
 DRAWN = (CPU, "icmp.rtt.median")
 """Of these the first a machine has is drawn as its sparkline."""
 HOT = 0.9
-SILENT = timedelta(seconds=90)
+SILENT = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One line of the board. `state` is one of WORST_FIRST; the shares are 0 to 1, or None where not measured."""
+    """One line of the board. `state` is one of WORST_FIRST; the shares are 0 to 1, or None where not measured.
+
+    `reason` is why its newest look failed; `measure` and `part` say which limit is crossed, where one is.
+    """
 
     id: int
     name: str
@@ -35,6 +39,8 @@ class Machine:
     state: str
     since: datetime | None
     reason: str
+    measure: str
+    part: str
     refused: bool
     sampled_at: datetime | None
     groups: tuple[str, ...]
@@ -146,6 +152,7 @@ def _query(visible: ColumnElement[bool]) -> Select[Any]:
             own.c.since,
             trouble.c.worst,
             trouble.c.since.label("trouble_since"),
+            trouble.c.subject,
             newest.c.at,
             newest.c.reason,
             newest.c.refused,
@@ -168,7 +175,12 @@ def _trouble() -> Any:
         else_=0,
     )
     return (
-        select(Track.host_id, func.max(worst).label("worst"), func.min(Track.since).filter(worst > 0).label("since"))
+        select(
+            Track.host_id,
+            func.max(worst).label("worst"),
+            func.min(Track.since).filter(worst > 0).label("since"),
+            func.array_agg(aggregate_order_by(Track.subject, worst.desc(), Track.since))[1].label("subject"),
+        )
         .where(Track.subject.not_like("host:%"))
         .group_by(Track.host_id)
         .subquery()
@@ -201,6 +213,7 @@ def _machine(row: Any) -> Machine:
         state = "disabled"
     elif state == "up" and row.worst:
         state, since = ("critical" if row.worst == 2 else "warning"), row.trouble_since
+    subject = (row.subject or "").split(":", 3)
     return Machine(
         id=row.id,
         name=row.name,
@@ -208,6 +221,8 @@ def _machine(row: Any) -> Machine:
         state=state,
         since=since or row.created_at,
         reason=row.reason or "",
+        measure=subject[2] if len(subject) > 2 and state in ("critical", "warning") else "",
+        part=subject[3] if len(subject) > 3 and state in ("critical", "warning") else "",
         refused=bool(row.refused) and state not in ("down", "disabled"),
         sampled_at=row.at,
         groups=tuple(sorted(row.groups or ())),

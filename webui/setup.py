@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from sqlalchemy import delete, func, select, text
 from werkzeug.wrappers import Response
 
+from domain import beginning
 from domain.clock import now
 from domain.inventory import Check, Host, Person, Setting
 from domain.requests import Look
@@ -57,7 +56,7 @@ def account() -> Response | str | tuple[str, int]:
     if request.method == "GET" or wrong:
         page = render_template("setup/account.html", fields=_fields(token, name, wrong), step=1)
         return (page, 422) if wrong else page
-    answer = redirect(url_for("setup.addresses"), 303)
+    answer = redirect(url_for("setup.addresses", first=1), 303)
     access.open_session(answer, _first_person(name))
     return answer
 
@@ -96,9 +95,8 @@ def _fields(token: str, name: str, wrong: dict[str, str]) -> list[Field]:
 
 def _wrong(token: str, name: str, password: str) -> dict[str, str]:
     """What is wrong with the first step, by field."""
-    stored = (store.setting("setup_token") or {}).get("sha256", "")
     found = {}
-    if not stored or not hmac.compare_digest(hashlib.sha256(token.encode()).hexdigest(), str(stored)):
+    if not beginning.token_is_right(store.session(), token):
         found["token"] = gettext(
             "This is not the token that was printed. Start Pantau again to have a new one printed."
         )
@@ -120,7 +118,7 @@ def _first_person(name: str) -> Person:
         login=name.lower(), name=name, password_hash=passwords.digest(request.form["password"]), role="admin"
     )
     database.add(person)
-    database.execute(delete(Setting).where(Setting.key == "setup_token"))
+    database.execute(delete(Setting).where(Setting.key == beginning.TOKEN))
     database.commit()
     return person
 
@@ -143,9 +141,9 @@ def addresses() -> Response | str | tuple[str, int]:
         asked_by=access.person().id,
     )
     store.session().add(look)
-    _announce("look", look.id)
+    _announce("asked", look.id)
     store.session().commit()
-    return redirect(url_for("setup.sweep", look_id=look.id), 303)
+    return redirect(url_for("setup.sweep", look_id=look.id, first=request.args.get("first")), 303)
 
 
 def _paste_page(typed: str, wrong: Iterable[str]) -> str:
@@ -157,9 +155,8 @@ def _paste_page(typed: str, wrong: Iterable[str]) -> str:
         help=gettext("A name may follow an address. Small ranges and networks work too: 10.0.0.5-20, 10.0.0.0/24."),
         required=True,
     )
-    first = store.session().scalar(select(func.count(Host.id))) == 0
     return render_template(
-        "setup/machines.html", field=field, wrong=list(wrong), step=2, first=first, active="machines.index"
+        "setup/machines.html", field=field, wrong=list(wrong), step=2, first=_first(), active="machines.index"
     )
 
 
@@ -192,7 +189,7 @@ def _sweep_page(look: Look, rows: list[Row], wrong: str = "") -> str:
         unclaimed=look.claimed_at is None and now() - look.asked_at > PATIENCE,
         failed=str(look.answer.get("error", "")),
         pending=look.done_at is None and not look.answer.get("error"),
-        first=store.session().scalar(select(func.count(Host.id))) == 0,
+        first=_first(),
         active="machines.index",
     )
 
@@ -232,7 +229,7 @@ def _save(wanted: list[Row], look: Look) -> int:
     for host in hosts:
         run = Look(id=str(uuid.uuid4()), kind="run", host_id=host.id, asked_by=look.asked_by)
         database.add(run)
-        _announce("look", run.id)
+        _announce("asked", run.id)
     _announce("inventory", "")
     database.commit()
     return hosts[0].id
@@ -242,12 +239,12 @@ def _checks(row: Row) -> list[Check]:
     """A ping, and a connection to each port that answered; a machine that answers no ping is judged by its ports alone."""
     answered = {key for (key, label) in RUNGS if any(name == label and ok for name, ok, _ in row.rungs)}
     ports = [
-        Check(kind="tcp", name=label, options={"port": PORTS[key]}, reachability=True)
+        Check(kind="tcp", name=f"port {PORTS[key]}", options={"port": PORTS[key]})
         for key, label in RUNGS
         if key in answered & PORTS.keys() and "tcp" in catalogue()
     ]
     pinged = "ping" in answered or not ports
-    return [*([Check(kind="icmp", name="Ping", options={}, reachability=True)] if pinged else []), *ports]
+    return [*([Check(kind="icmp", name="ping")] if pinged else []), *ports]
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -256,6 +253,11 @@ def _free(name: str, taken: set[str]) -> str:
     while candidate in taken:
         candidate, number = f"{name} ({number})", number + 1
     return candidate
+
+
+def _first() -> bool:
+    """Whether this is the first run, where the steps are shown."""
+    return request.args.get("first") == "1"
 
 
 def _announce(channel: str, payload: str) -> None:

@@ -19,6 +19,8 @@ from webui.wording import shape
 blueprint = Blueprint("status", __name__)
 
 SHOWN = 50
+SAID = 2
+"""So many kinds of trouble are named in the sentence; the rest is a number."""
 REFRESH = 30
 
 
@@ -78,11 +80,13 @@ def healthz() -> Response:
 
 def _answer(counted: dict[str, int], total: int) -> Answer:
     """What is wrong, in one sentence."""
-    parts = [_part(state, number) for state, number in counted.items() if state in board.PROBLEMS]
-    if parts:
-        worst = next(state for state in counted if state in board.PROBLEMS)
-        joined = ", ".join(parts)
-        return Answer(worst, joined[:1].upper() + joined[1:] + ".")
+    wrong = {state: number for state, number in counted.items() if state in board.PROBLEMS}
+    if wrong:
+        parts = [_part(state, number) for state, number in list(wrong.items())[:SAID]]
+        left = sum(list(wrong.values())[SAID:])
+        if left:
+            parts.append(ngettext("%(num)s more needs a look", "%(num)s more need a look", left))
+        return Answer(next(iter(wrong)), ", ".join(parts) + ".")
     waiting = counted.get("pending", 0)
     if waiting:
         words = ngettext(
@@ -99,12 +103,12 @@ def _part(state: str, number: int) -> str:
     if state == "down":
         return ngettext("%(num)s machine is down", "%(num)s machines are down", number)
     if state == "critical":
-        return ngettext("%(num)s is critical", "%(num)s are critical", number)
+        return ngettext("%(num)s machine is critical", "%(num)s machines are critical", number)
     if state == "unreachable":
-        return ngettext("%(num)s is unreachable behind another", "%(num)s are unreachable behind another", number)
+        return ngettext("%(num)s machine is unreachable", "%(num)s machines are unreachable", number)
     if state == "warning":
-        return ngettext("%(num)s has a warning", "%(num)s have a warning", number)
-    return ngettext("%(num)s could not be asked", "%(num)s could not be asked", number)
+        return ngettext("%(num)s machine has a warning", "%(num)s machines have a warning", number)
+    return ngettext("%(num)s machine could not be asked", "%(num)s machines could not be asked", number)
 
 
 def _together(found: list[board.Machine], moment: datetime) -> list[Interval]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel import dates, numbers, units
@@ -11,6 +13,7 @@ from flask_babel import get_timezone
 from markupsafe import Markup
 
 from domain.clock import now
+from probes import catalogue
 from webui.language import gettext, lazy_gettext, locale
 
 WORDS = {
@@ -20,7 +23,7 @@ WORDS = {
     "unreachable": lazy_gettext("Unreachable"),
     "unknown": lazy_gettext("Unknown"),
     "maintenance": lazy_gettext("Maintenance"),
-    "pending": lazy_gettext("Waiting for the first look"),
+    "pending": lazy_gettext("Waiting"),
     "disabled": lazy_gettext("Switched off"),
     "ok": lazy_gettext("Up"),
     "critical": lazy_gettext("Critical"),
@@ -34,16 +37,42 @@ MEASURES = {
     "system.filesystem.utilization": lazy_gettext("Disk"),
 }
 """Short names for the few measures that stand in lists."""
-SPANS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+SPANS = (("day", 86400), ("hour", 3600), ("minute", 60))
 SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def install(app: Flask) -> None:
     """Make the words known to the templates."""
     app.jinja_env.filters.update(
-        moment=moment, ago=ago, when=when, span=span, number=number, share=share, value=value, state_word=word
+        moment=moment,
+        clock=clock,
+        ago=ago,
+        when=when,
+        span=span,
+        number=number,
+        share=share,
+        value=value,
+        state_word=word,
     )
-    app.jinja_env.globals.update(shape=shape, now=now, measures=MEASURES)
+    app.jinja_env.globals.update(cause=cause, shape=shape, now=now, measures=MEASURES)
+
+
+def cause(machine: Any) -> str:
+    """Why a machine (webui.board.Machine) is in its state, in a few words; empty where there is no more to say."""
+    if machine.state == "unreachable":
+        return gettext("A machine on the way to it is down.")
+    if machine.measure:
+        title = _titles().get(machine.measure)
+        shown = f"{gettext(title) if title else machine.measure} {machine.part}".strip()
+        fullest = machine.fullest
+        return f"{shown} {share(fullest[1])}" if fullest and fullest[0] == machine.measure else shown
+    return str(machine.reason)
+
+
+@cache
+def _titles() -> dict[str, str]:
+    """The English title of every measure a probe can bring."""
+    return {made.name: made.title for probe in catalogue().values() for made in probe.produces}
 
 
 def word(state: str) -> str:
@@ -65,6 +94,15 @@ def moment(at: datetime) -> str:
     return f"{text} {at.astimezone(zone).tzname()}"
 
 
+def clock(at: datetime) -> str:
+    """The moment as briefly as it is still clear: the time today, with the day before that."""
+    zone, own = ZoneInfo(str(get_timezone())), locale()
+    pattern = CLOCK.get(own.language, CLOCK["en"])
+    if at.astimezone(zone).date() == now().astimezone(zone).date():
+        pattern = pattern.split()[-1]
+    return str(dates.format_datetime(at, pattern, tzinfo=zone, locale=own))
+
+
 def ago(at: datetime) -> str:
     """How long ago, in one unit: `7 minutes ago`. The future (a clock ahead of ours) is told as just now."""
     seconds = (now() - at).total_seconds()
@@ -81,15 +119,18 @@ def when(at: datetime | None) -> Markup:
 
 
 def span(seconds: float) -> str:
-    """A length of time in at most two units: `2 hr, 5 min`."""
-    left, parts = max(0, int(seconds)), []
-    for name, size in SPANS:
-        count, left = divmod(left, size)
-        if count:
-            parts.append(units.format_unit(count, f"duration-{name}", "short", locale=locale()))
-        if parts and (len(parts) == 2 or not count):
-            break
-    return ", ".join(parts) or units.format_unit(0, "duration-second", "short", locale=locale())
+    """A length of time as one would say it: `12 sec`, `7 min`, `2 hr, 5 min`, `3 days, 4 hr`."""
+    left = max(0, int(seconds))
+    if left < 60:
+        return units.format_unit(left, "duration-second", "short", locale=locale())
+    whole = [(name, left // size, left % size) for name, size in SPANS if left >= size]
+    name, count, rest = whole[0]
+    parts = [units.format_unit(count, f"duration-{name}", "short", locale=locale())]
+    if len(whole) > 1:
+        smaller, size = SPANS[SPANS.index((name, dict(SPANS)[name])) + 1]
+        if rest // size:
+            parts.append(units.format_unit(rest // size, f"duration-{smaller}", "short", locale=locale()))
+    return ", ".join(parts)
 
 
 def number(amount: float, digits: int = 1) -> str:

@@ -13,6 +13,10 @@ const swap = (now, then) => {
   if (now.contains(held) && held.matches("input:not([type=checkbox]), select, textarea")) return; // somebody is typing there
   const address = now.contains(held) && held.getAttribute("href");
   sources.set(then, then.outerHTML);
+  for (const box of now.querySelectorAll("input[type=checkbox][id]")) { // what was ticked by hand stays as it was ticked
+    const twin = box.checked !== box.defaultChecked && then.querySelector(`#${CSS.escape(box.id)}`);
+    if (twin) twin.checked = box.checked;
+  }
   if (then.dataset.state !== now.dataset.state) then.classList.add("fresh");
   now.replaceWith(document.adoptNode(then));
   if (address) then.querySelector(`[href="${CSS.escape(address)}"]`)?.focus();
