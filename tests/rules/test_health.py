@@ -12,6 +12,8 @@ from domain.health import (
     Result,
     Track,
     combine,
+    disable,
+    enable,
     fold,
     outcome_of,
     reach_outcome_of,
@@ -148,3 +150,42 @@ def test_a_track_stored_by_an_older_version_takes_the_defaults() -> None:
 def test_a_policy_that_could_never_decide_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         Policy(**values)
+
+
+def test_an_unknown_result_decides_nothing_even_when_patience_was_cut_meanwhile() -> None:
+    failing = folded("off")
+    after, change = fold(failing, Result(180, "unknown"), Policy(attempts=2))
+    assert (after.state, change) == ("up", None)
+    assert fold(after, Result(240, "fail"), Policy(attempts=2))[0].since == 60
+
+
+def test_an_acknowledgement_ends_at_a_recovery_nobody_was_told_of() -> None:
+    down = acknowledge(tell(folded("fff"), 120)[0])
+    again = folded("offf", 180, tell(down, 121, quiet=True)[0])
+    assert (again.state, again.told.problem, again.told.acknowledged) == ("down", "down", False)
+
+
+def test_counters_start_afresh_after_staleness_even_for_a_look_that_ended_before_it_was_judged() -> None:
+    aged, _ = stale(folded("off"), 301, Policy())
+    after, change = fold(aged, Result(295, "fail", start=290), Policy())
+    assert (after.failures, change) == (1, None)
+
+
+def test_a_host_enabled_after_a_long_pause_is_not_stale_at_once() -> None:
+    enabled, _ = enable(disable(folded("o"), 60)[0], 100_000)
+    assert stale(enabled, 100_180, Policy()) == (enabled, None)
+    assert stale(enabled, 100_181, Policy())[0].state == "unknown"
+
+
+def test_a_quick_look_begun_later_does_not_make_the_last_answer_older() -> None:
+    slow, _ = fold(Track(), Result(100, "ok", start=60), Policy())
+    quick, _ = fold(slow, Result(90, "ok", start=89), Policy())
+    assert quick.seen == 100
+
+
+def test_grey_after_a_told_outage_is_news_for_admins_again() -> None:
+    grey, first = tell(folded("uuu"), 120)
+    down, second = tell(folded("fff", 180, grey), 300)
+    again, third = tell(folded("ouuu", 360, down), 540)
+    assert [notice.kind for notice in (*first, *second, *third)] == ["check_problem", "problem", "check_problem"]
+    assert tell(folded("o", 600, again), 600)[1][0].kind == "recovery"

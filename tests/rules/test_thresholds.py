@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.routing import tell
+from domain.routing import acknowledge, remind, tell
 from domain.thresholds import Level, MetricTrack, close, fold_metric, grey, resume
 
 WARNING = Level("warning", over=80, clear=70, for_=300, clear_for=300)
@@ -95,3 +95,38 @@ def test_a_level_that_contradicts_itself_is_refused(values: dict[str, Any], sent
 def test_a_stored_metric_track_that_is_not_understood_is_refused(raw: Any) -> None:
     with pytest.raises(ValueError, match="stored"):
         MetricTrack.from_json(raw)
+
+
+def test_a_short_outage_of_the_host_starts_a_sustained_limit_afresh() -> None:
+    """Shorter than the two intervals of missing samples that would do so anyway."""
+    gone, _ = grey(sampled(*[(60.0 * n, 90.0) for n in range(5)]), 240, 250)
+    assert sampled((300, 90), track=gone).state == "ok"
+
+
+def test_grey_never_begins_before_the_state_it_ends() -> None:
+    warned, _ = fold_metric(MetricTrack(), 100, 90, (Level("warning", over=80),), 60)
+    _, change = grey(warned, 60, 180)
+    assert change is not None and change.since == 100
+
+
+def test_two_levels_left_at_once_are_left_since_the_later_of_their_rows() -> None:
+    levels = (Level("warning", over=80, clear=70, clear_for=60), Level("critical", over=90, clear=75, clear_for=120))
+    track, changes = MetricTrack(), []
+    for at, value in ((0, 99), (60, 74), (120, 70), (180, 70)):
+        track, change = fold_metric(track, at, value, levels, 60)
+        changes += [(change.to_state, change.since)] if change else []
+    assert changes == [("critical", 0), ("ok", 120)]
+
+
+def test_an_acknowledgement_of_a_metric_ends_at_a_recovery_nobody_was_told_of() -> None:
+    level = (Level("warning", over=80),)
+    warned = acknowledge(tell(fold_metric(MetricTrack(), 0, 90, level, 60)[0], 0)[0])
+    assert warned.told.acknowledged
+    well, _ = fold_metric(warned, 60, 50, level, 60)
+    assert fold_metric(well, 120, 90, level, 60)[0].told.acknowledged is False
+
+
+def test_a_grey_metric_is_not_reminded_of() -> None:
+    warned, _ = tell(fold_metric(MetricTrack(), 0, 90, (Level("warning", over=80),), 60)[0], 0)
+    assert [notice.kind for notice in remind(warned, 600, 600)[1]] == ["reminder"]
+    assert remind(grey(warned, 60, 180)[0], 600, 600)[1] == ()
