@@ -41,10 +41,10 @@ class Doors:
             return "which is a port of Pantau itself"
         if found.is_link_local or found in _METADATA:
             return "which is a link-local or cloud metadata address"
-        if found.is_multicast or found.is_unspecified or found.is_reserved or str(found).startswith("0."):
-            return "which is not the address of one machine"
         if found.is_loopback:
             return "" if loopback else "which is the machine Pantau runs on"
+        if found.is_multicast or found.is_unspecified or found.is_reserved or str(found).startswith("0."):
+            return "which is not the address of one machine"
         if found.is_private and not private:
             return "which is an address of the local network"
         return ""

@@ -114,7 +114,11 @@ class Names:
             return _of_family((_single(place),), name, family)
         known, asked = self._look_up(name)
         if asked is not None:
-            await asyncio.wait([asyncio.wrap_future(asked)], timeout=self._wait(known, limit))
+            waiter = asyncio.wrap_future(asked)
+            try:
+                await asyncio.wait([waiter], timeout=self._wait(known, limit))
+            finally:
+                waiter.cancel()
         return _of_family(self._answer(name, known), name, family)
 
     def close(self) -> None:
@@ -138,6 +142,7 @@ class Names:
                 return known, None
             if known.asking is None and (not known.why or now - known.failed >= DENIED_TTL):
                 known.asking, known.asked = Future(), now
+                known.asking.set_running_or_notify_cancel()  # so that one impatient look cannot cancel it for all
                 self._queue.append((key, known, known.asking))
                 self._seat()
             return known, known.asking

@@ -152,7 +152,10 @@ class _Visit:
             headers["Authorization"] = credential(secret.username, secret.password)
         request = line.prepare_request(requests.Request(self._options.method, url, headers=headers))
         self._wire.waiting_for = "the connection"
-        return line.send(request, stream=True, allow_redirects=False, timeout=self._wire.deadline.check())
+        response = line.send(request, stream=True, allow_redirects=False, timeout=self._wire.deadline.check())
+        if self._wire.guard.fired:  # our own shutting down reads like the end of the headers
+            raise TooLate
+        return response
 
     def _onward(self, response: requests.Response, url: str) -> str | None:
         """Where the answer sends us, checked and pinned, or None when it is the last."""
@@ -224,11 +227,15 @@ def _parts(response: requests.Response) -> Iterator[bytes]:
 def _checked(url: str) -> SplitResult:
     """`url` taken apart; raises ValueError with a sentence where it is none we go to."""
     parts = urlsplit(url)
+    try:
+        odd = parts.port == 0
+    except ValueError:
+        odd = True
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname or len(url) > URL_CHARACTERS:
         raise ValueError("option 'url' is like https://example.org/page.")
     if parts.username is not None or parts.password is not None:
         raise ValueError("option 'url' carries no user or password: that belongs in a credential.")
-    if any(c.isspace() or not c.isprintable() for c in url) or "\\" in url or parts.port == 0:
+    if any(c.isspace() or not c.isprintable() for c in url) or "\\" in url or odd:
         raise ValueError("option 'url' has a character or a port no URL has.")
     return parts
 

@@ -145,7 +145,7 @@ class Wire:
 
     def secure(self, line: socket.socket, host: str, port: int) -> ssl.SSLSocket:
         """TLS on `line`, the certificate remembered; raises Stop when it is not to be believed."""
-        assert self.context is not None  # noqa: S101  # set before the first https hop
+        assert self.context is not None  # set before the first https hop
         self.waiting_for = "the TLS handshake"
         try:
             wrapped = self._shake(line, host, self.context)
