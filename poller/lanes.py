@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from domain.clock import Steady, now
+from domain.clock import Steady
 from domain.reading import Failure, FailureKind, Reading, Target
 from probes.base import Keep, Probe
 
@@ -59,7 +59,7 @@ class Lanes:
     def nothing(self, reading: Reading) -> Seen:
         """A look that was not made, at this moment: its reading only says why."""
         moment = self._steady.now()
-        return Seen(replace(reading, at=now()), moment, moment)
+        return Seen(replace(reading, at=self._steady.utc(moment)), moment, moment)
 
     def close(self) -> None:
         """Close what probes keep; threads still looking are left to their deadlines."""
@@ -67,7 +67,7 @@ class Lanes:
         self.keep.close()
 
     async def _timed(self, probe: Probe, target: Target, work: Coroutine[Any, Any, Reading]) -> Seen:
-        at, start, began = now(), self._steady.now(), time.monotonic()
+        start, began = self._steady.now(), time.monotonic()
         try:
             async with asyncio.timeout(target.deadline + GRACE):
                 reading = await work
@@ -79,7 +79,7 @@ class Lanes:
             _log.debug("A %s look at %s failed in our own code.", probe.kind, target.address, exc_info=True)
             reading = broken(error)
         took = time.monotonic() - began
-        return Seen(replace(reading, at=at, took=took), start, start + took)
+        return Seen(replace(reading, at=self._steady.utc(start), took=took), start, start + took)
 
     async def _on_loop(self, probe: Probe, target: Target) -> Reading:
         return await cast(Awaitable[Reading], probe.look(target, self.keep))
