@@ -112,7 +112,7 @@ def _part(state: str, number: int) -> str:
 
 
 def _together(found: list[board.Machine], moment: datetime) -> list[Interval]:
-    """The day of all machines in one strip: at each moment the worst of them; drawn only where something was wrong."""
+    """The day of all machines in one strip: at each moment the worst of those that could be asked."""
     histories = board.histories([machine.id for machine in found], moment - timedelta(hours=24))
     joined = [interval for history in histories.values() for interval in history]
-    return [row for row in joined if shape(row[2]) != "unknown" or row[2] == "unknown"]
+    return [row for row in joined if shape(row[2]) != "unknown"]

@@ -62,10 +62,10 @@ def cause(machine: Any) -> str:
     if machine.state == "unreachable":
         return gettext("A machine on the way to it is down.")
     if machine.measure:
-        title = _titles().get(machine.measure)
-        shown = f"{gettext(title) if title else machine.measure} {machine.part}".strip()
+        title = MEASURES.get(machine.measure) or _titles().get(machine.measure, machine.measure)
+        shown = f"{gettext(str(title))} {machine.part}".strip()
         fullest = machine.fullest
-        return f"{shown} {share(fullest[1])}" if fullest and fullest[0] == machine.measure else shown
+        return f"{shown} · {share(fullest[1])}" if fullest and fullest[0] == machine.measure else shown
     return str(machine.reason)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask.testing import FlaskClient
+from playwright.sync_api import BrowserContext
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from domain.inventory import Check, Host, HostGroup
 from domain.records import Heartbeat, Latest, MetricSet, StateInterval, Track, raw
 
+OpenBrowser = Callable[..., BrowserContext]
 PASSWORD = "correct horse battery staple"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from werkzeug.serving import make_server
 from config.settings import Settings
 from domain.clock import now
 from domain.inventory import Host, HostGroup, Person
-from tests.webui.cast import PASSWORD, Town, Visitor
+from tests.webui.cast import PASSWORD, OpenBrowser, Town, Visitor
 from webui import create_app, passwords
 
 SWITCHES = (
@@ -46,10 +47,13 @@ def stranger(app: Flask) -> Visitor:
     return Visitor(app.test_client())
 
 
+_digest = functools.cache(passwords.digest)
+
+
 @pytest.fixture
 def person(session: Session) -> Person:
     """Rina, who looks after this installation."""
-    rina = Person(login="rina", name="Rina", password_hash=passwords.digest(PASSWORD))
+    rina = Person(login="rina", name="Rina", password_hash=_digest(PASSWORD))
     session.add(rina)
     session.commit()
     return rina
@@ -118,9 +122,6 @@ def site(app: Flask) -> Iterator[str]:
     server.shutdown()
     thread.join(10)
     server.server_close()
-
-
-OpenBrowser = Callable[..., BrowserContext]
 
 
 @pytest.fixture

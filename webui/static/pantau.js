@@ -47,7 +47,7 @@ const tell = (lost) => {
   badge.dataset.state = lost ? "lost" : "live";
   const use = badge.querySelector("use");
   use.setAttribute("href", use.getAttribute("href").replace(/#.*/, lost ? "#plug-connected-x" : "#plug-connected"));
-  badge.querySelector("span").textContent = lost ? document.body.dataset.lostSince.replace("{}", seconds + " s") : document.body.dataset.live;
+  badge.querySelector("span").textContent = lost ? document.body.dataset.sayLost.replace("{}", seconds + " s") : document.body.dataset.sayLive;
   document.getElementById("main").classList.toggle("old", lost && seconds > 60);
 };
 
