@@ -13,7 +13,7 @@ from talkers import within
 from domain.reading import FailureKind
 from probes import names
 from probes.base import Keep
-from probes.names import SEATS, STALE, TTL, Names, Place, Unresolved, ask_system, is_this_machine, numeric
+from probes.names import STALE, TTL, Names, Place, Unresolved, ask_system, is_this_machine, numeric
 
 GOOD = Place("192.0.2.7", socket.AF_INET)
 BETTER = Place("192.0.2.8", socket.AF_INET)
@@ -113,7 +113,7 @@ async def test_a_hanging_resolver_delays_known_names_little_and_eats_no_threads(
         outcomes = await asyncio.gather(*(known.find_soon(f"new{n}") for n in range(100)), return_exceptions=True)
         stop()
         assert all(isinstance(outcome, Unresolved) for outcome in outcomes)
-        assert sum(thread.name == "names" for thread in threading.enumerate()) <= SEATS
+        assert sum(thread.name == "names" for thread in threading.enumerate()) <= 8
     finally:
         release.set()
         known.close()
