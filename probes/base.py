@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,17 +17,22 @@ class Keep:
     """What a probe may keep open between looks (sockets, sessions), owned by whoever calls the probe.
 
     One Keep lives as long as its process; `close` closes everything in it. Keys are chosen by the probe
-    and start with its own kind. A kept thing has a `close()`.
+    and start with its own kind. A kept thing has a `close()`. Safe for several threads.
     """
 
     def __init__(self) -> None:
         self._things: dict[tuple[Any, ...], Any] = {}
+        self._lock = threading.Lock()
 
     def get(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """The thing kept under `key`, made now if there is none."""
-        if key not in self._things:
-            self._things[key] = make()
-        kept: T = self._things[key]
+        kept: T | None = self._things.get(key)
+        if kept is None:
+            made = make()  # may take long (a login): never under the lock
+            with self._lock:
+                kept = self._things.setdefault(key, made)
+            if kept is not made:
+                made.close()  # type: ignore[attr-defined]
         return kept
 
     def peek(self, key: tuple[Any, ...]) -> Any | None:
@@ -35,13 +41,15 @@ class Keep:
 
     def drop(self, key: tuple[Any, ...]) -> None:
         """Close and forget what is kept under `key`, if anything."""
-        thing = self._things.pop(key, None)
+        with self._lock:
+            thing = self._things.pop(key, None)
         if thing is not None:
             thing.close()
 
     def keys(self) -> Iterator[tuple[Any, ...]]:
         """The keys kept now (a copy: dropping while iterating is allowed)."""
-        return iter(list(self._things))
+        with self._lock:
+            return iter(list(self._things))
 
     def close(self) -> None:
         """Close everything kept."""

@@ -1,0 +1,121 @@
+"""Unix machines over SSH: one kept transport, one long-lived `sh`, pinned host keys, nothing installed there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from domain.reading import Cost, Fact, FailureKind, Reading, Secret, Target
+from probes import names, unix
+from probes.base import Keep, Probe, option
+from probes.limits import Deadline, Guard, TooLate, TooMuch
+from probes.ssh.session import Broken, Gate, Refusals, Refused, Session, connect, digest
+
+LET_GO = 330.0
+"""Seconds unused after which a session is closed: machines looked at less often log in anew each time."""
+FACTS_EVERY = 60
+"""The facts that hardly change are asked for once in so many looks."""
+OFFERED = "ssh.host_key"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to get in."""
+
+    port: int = option("Port", default=22, low=1, high=65535, help="Where the SSH server listens.")
+    host_keys: tuple[str, ...] = option("Trusted host keys", default=(), hidden=True)
+
+
+def look(target: Target, keep: Keep) -> Reading:
+    """One look. The session is kept under (address, port, user, secret); a broken one is replaced once."""
+    options: Options = target.options
+    secret, deadline = target.secret, Deadline(target.deadline)
+    if secret is None or not secret.username:
+        return Reading.failed(FailureKind.DENIED, "No user to log in with: choose a credential for this check.")
+    key = ("ssh", target.address, options.port, secret.username, digest(secret))
+    _let_idle_go(keep, key)
+    refusals = keep.get((*key, "refused"), Refusals)
+    if refusals.hold_back():
+        return Reading.failed(
+            FailureKind.DENIED,
+            f"The machine refused '{secret.username}' {refusals.count} times; it is tried again every five minutes only, "
+            "so that the account is not locked. Mend the credential, then use the test button.",
+        )
+    try:
+        reading = _look(target, key, secret, keep, deadline)
+        refusals.count = 0
+        return reading
+    except Refused as refused:
+        keep.drop(key)
+        if refused.failure.kind is FailureKind.DENIED:
+            refusals.again()
+        return Reading(failure=refused.failure, facts=_offered(options, refused.offered))
+    except names.Unresolved as unknown:
+        return unknown.reading()
+    except TooLate:
+        keep.drop(key)
+        return Reading.failed(
+            FailureKind.TIMEOUT, f"The machine did not finish answering within {target.deadline:g} s."
+        )
+    except TooMuch as much:
+        keep.drop(key)
+        return Reading.failed(FailureKind.UNSUPPORTED, f"The machine {much}: that is no answer to what was asked.")
+    except Broken as broken:
+        keep.drop(key)
+        return Reading.failed(FailureKind.UNSUPPORTED, f"The shell on the machine does not do as asked: {broken}.")
+
+
+def _look(target: Target, key: tuple[object, ...], secret: Secret, keep: Keep, deadline: Deadline) -> Reading:
+    options: Options = target.options
+    kept: Session | None = keep.peek(key)
+    if kept is not None and (not kept.alive or (options.host_keys and kept.host_key not in options.host_keys)):
+        keep.drop(key)
+        kept = None
+    if kept is not None:
+        try:
+            return _through(kept, options, deadline)
+        except Broken:
+            keep.drop(key)  # the server was restarted, or cut us off: once more with a fresh session
+    keep.get(("ssh", "gate"), Gate).wait(deadline)
+    place = names.of(keep).find(target.address, deadline.remaining())[0]
+    fresh = keep.get(key, lambda: connect(place, options.port, secret, options.host_keys, deadline))
+    return _through(fresh, options, deadline)
+
+
+def _through(session: Session, options: Options, deadline: Deadline) -> Reading:
+    sent, received = session.traffic if session.looks else (0, 0)
+    with Guard(deadline) as guard:
+        guard.hold(session.line)
+        first = session.snapshot is None
+        snapshot = session.ask(first, session.looks % FACTS_EVERY == 0, deadline)
+    measures = unix.measures(snapshot, session.snapshot)
+    session.snapshot = snapshot
+    now_sent, now_received = session.traffic
+    shown = "" if options.host_keys else f"{session.host_key} {session.fingerprint}"
+    return Reading(
+        measures,
+        (*unix.facts(snapshot), *_offered(options, shown)),
+        cost=Cost(now_sent - sent, now_received - received),
+    )
+
+
+def _offered(options: Options, shown: str) -> tuple[Fact, ...]:
+    """The key a machine showed that is not pinned yet: "port type base64 fingerprint"."""
+    return (Fact(OFFERED, f"{options.port} {shown}"),) if shown else ()
+
+
+def _let_idle_go(keep: Keep, own: tuple[object, ...]) -> None:
+    for key in _sessions(keep):
+        session: Session | None = keep.peek(key)
+        if key != own and session is not None and time.monotonic() - session.used > LET_GO:
+            keep.drop(key)
+
+
+def _sessions(keep: Keep) -> Iterator[tuple[object, ...]]:
+    return (key for key in keep.keys() if key[0] == "ssh" and len(key) == 5)  # noqa: SIM118 - a Keep is no dict
+
+
+PROBE = Probe(
+    kind="ssh", label="Unix over SSH", look=look, options=Options, produces=unix.PRODUCES, secret=True, port=22
+)
