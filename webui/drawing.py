@@ -12,7 +12,9 @@ from webui.language import gettext, ngettext
 from webui.wording import shape, span
 
 WORST_FIRST = ("down", "unreachable", "warning", "unknown", "maintenance", "up")
-HEIGHT = {"up": 20, "warning": 14, "down": 20, "unreachable": 10, "maintenance": 6, "unknown": 6}
+BEFORE = "before"
+"""The time before the first record: nothing is claimed about it, a hairline is drawn."""
+HEIGHT = {"up": 20, "warning": 14, "down": 20, "unreachable": 10, "maintenance": 6, "unknown": 6, BEFORE: 1}
 TALL = 20
 CELLS = 96
 HOUR = 4
@@ -31,13 +33,13 @@ def install(app: Flask) -> None:
 def strip(intervals: Iterable[Interval], until: datetime, hours: int = 24, wide: bool = False) -> Markup:
     """The states of the last `hours` as bars: height tells the state as well as colour does.
 
-    A stretch without any record is drawn as unknown: silence is never shown as up.
+    A gap in the records is drawn as unknown: silence is never shown as up.
     """
     begin = until - timedelta(hours=hours)
     known = [(max(a, begin), min(b or until, until), shape(state)) for a, b, state in intervals]
     known = [row for row in known if row[0] < row[1]]
     cells = _cells(known, begin, until)
-    paths = Markup("").join(_bars(state, cells) for state in WORST_FIRST if state in cells)
+    paths = Markup("").join(_bars(state, cells) for state in (*WORST_FIRST, BEFORE) if state in cells)
     return Markup(
         '<svg class="strip{}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
     ).format(" wide" if wide else "", CELLS * 2, TALL, _told(known, hours), paths)
@@ -81,9 +83,10 @@ def _cells(known: list[tuple[datetime, datetime, str]], begin: datetime, until: 
                 first = int((start - begin) / width)
                 last = min(CELLS - 1, int((end - begin) / width - 1e-9))
                 taken.update(dict.fromkeys(range(first, last + 1), state))
+    first = min(taken, default=CELLS)
     cells: dict[str, list[int]] = {}
     for index in range(CELLS):
-        cells.setdefault(taken.get(index, "unknown"), []).append(index)
+        cells.setdefault(taken.get(index, "unknown" if index > first else BEFORE), []).append(index)
     return cells
 
 

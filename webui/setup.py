@@ -21,6 +21,7 @@ from webui import access, passwords, store
 from webui import addresses as pasted
 from webui.forms import Field
 from webui.language import gettext, ngettext
+from webui.wording import value
 
 blueprint = Blueprint("setup", __name__, url_prefix="/setup")
 
@@ -209,7 +210,7 @@ def _row(address: str, answer: Mapping[str, Any], given: str, watched: Host | No
     for key, label in RUNGS:
         rung = answer.get(key)
         if isinstance(rung, dict):
-            detail = f"{float(rung['rtt']) * 1000:.1f} ms" if rung.get("ok") and rung.get("rtt") is not None else ""
+            detail = value(float(rung["rtt"]), "s") if rung.get("ok") and rung.get("rtt") is not None else ""
             rungs.append((label, bool(rung.get("ok")), detail))
     name = given or str(answer.get("name") or "")[:100]
     return Row(address, name, done, tuple(rungs), str(answer.get("detail") or ""), watched)

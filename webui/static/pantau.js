@@ -71,6 +71,14 @@ if (pulse) {
   document.addEventListener("visibilitychange", pantau.beat);
 }
 
+// Something is about to happen on this page (addresses being looked at, the first sample): look often, for two minutes.
+const until = Date.now() + 120_000;
+const follow = async () => {
+  try { await pantau.refresh(); } catch { /* the badge tells; try again */ }
+  if (document.querySelector("[data-pending]") && Date.now() < until) setTimeout(follow, 700);
+};
+if (document.querySelector("[data-pending]")) setTimeout(follow, 400);
+
 const retry = document.querySelector("[data-retry]");
 if (retry) setTimeout(() => location.reload(), 1000 * Number(retry.dataset.retry));
 
