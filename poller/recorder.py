@@ -32,6 +32,8 @@ EVERY = 0.5
 """Seconds between two pages: what waited meanwhile is one transaction."""
 AT_MOST = 1000
 """Rounds on one page."""
+PATIENCE = 20.0
+"""Seconds a transaction may take before PostgreSQL counts as away: a frozen server answers nothing, not even an error."""
 _NOTIFY_LIMIT = 7000
 
 
@@ -127,14 +129,15 @@ class Recorder:
     async def _try(self, work: Callable[[], Any]) -> bool:
         """Do `work` on a connection; False when PostgreSQL is away. Logs once when it goes and once when it is back."""
         try:
-            if self._connection is None or self._connection.broken:
-                await self._connect()
-            await work()
-        except (psycopg.Error, OSError) as error:
+            async with asyncio.timeout(PATIENCE):
+                if self._connection is None or self._connection.broken:
+                    await self._connect()
+                await work()
+        except (psycopg.Error, OSError, TimeoutError) as error:
             if self.away_since is None:
                 self.away_since = clock.now()
                 _log.error("PostgreSQL is away (%s); looks go on and are kept in the spool.", _first_line(error))
-            await self.close()
+            self._let_go()
             return False
         if self.away_since is not None and not len(self._spool):
             _log.warning(
@@ -142,6 +145,12 @@ class Recorder:
             )
             self.away_since = None
         return True
+
+    def _let_go(self) -> None:
+        """Drop the connection without a word to the server, which may not be listening."""
+        if self._connection is not None:
+            self._connection.pgconn.finish()
+            self._connection = None
 
     async def _connect(self) -> None:
         await self.close()
