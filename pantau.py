@@ -419,27 +419,42 @@ def doctor(context: click.Context, as_json: bool) -> None:
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
+@click.option("--prune", is_flag=True, help="Remove what FILE does not name, in the sections it has.")
 @click.option("--renew-secrets", is_flag=True, help="Read every secret again, even of credentials that exist.")
 @click.pass_context
-def apply(context: click.Context, file: Path, dry_run: bool, renew_secrets: bool) -> None:
-    """Make the inventory what FILE (YAML) says, printing the difference. Applying twice changes nothing."""
+def apply(context: click.Context, file: Path, dry_run: bool, prune: bool, renew_secrets: bool) -> None:
+    """Make the inventory what FILE (YAML, - for standard input) says, and print the difference.
+
+    All or nothing. Applying the same file twice changes nothing. A running poller takes it over by itself.
+    """
+    from sqlalchemy.exc import DBAPIError
+
     from config import database, vault
     from webui import documents
 
     settings = settings_from(context)
+    ask = _ask_secret if sys.stdin.isatty() else None
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = sys.stdin.buffer.read().decode() if str(file) == "-" else file.read_text(encoding="utf-8")
         document = documents.parse(text)
         with database.sessions(open_database(settings))() as session:
-            seal = vault.sealer(settings.vault_public).seal
-            ask = _ask_secret if sys.stdin.isatty() else None
-            for line in documents.apply(session, document, seal, ask=ask, renew=renew_secrets):
-                click.echo(line)
+            seal = vault.sealer(settings.vault_public).seal if document.credentials else _nothing_to_seal
+            lines = list(documents.apply(session, document, seal, ask=ask, renew=renew_secrets, prune=prune))
             session.rollback() if dry_run else session.commit()
     except (documents.DocumentError, vault.VaultError) as error:
-        stop(error)
+        stop(f"{file}: {error}" if isinstance(error, documents.DocumentError) else error)
     except (OSError, UnicodeDecodeError) as error:
         stop(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.")
+    except DBAPIError as error:
+        stop(f"The database gave up, and nothing was changed: {str(error.orig).strip().splitlines()[0]}.")
+    for line in lines or ["Nothing to change: everything is as the file says."]:
+        click.echo(line)
+    if dry_run and lines:
+        click.echo("Only looked: nothing was changed.")
+
+
+def _nothing_to_seal(secret: bytes, place: str) -> bytes:
+    raise AssertionError("a document without credentials has no secrets")
 
 
 def _ask_secret(prompt: str) -> str:
@@ -454,19 +469,27 @@ def export(context: click.Context) -> None:
     from webui import documents
 
     with database.sessions(open_database(settings_from(context)))() as session:
-        click.echo(documents.dump(documents.export(session)), nl=False)
+        try:
+            click.echo(documents.dump(documents.export(session)), nl=False)
+        except documents.DocumentError as error:
+            stop(error)
 
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
-    """What is wrong, and since when. Exit code 0 all well, 1 something is wrong."""
+    """What is wrong, and since when. Exit code 0 all well, 1 something is wrong or cannot be known."""
     from config import database
     from webui import standing
 
-    with database.sessions(open_database(settings_from(context)))() as session:
-        now = standing.read(session)
+    try:
+        with database.sessions(open_database(settings_from(context)))() as session:
+            now = standing.read(session)
+    except click.ClickException as error:
+        if as_json:
+            click.echo(json.dumps(standing.without_database(error.message).as_json(), ensure_ascii=False))
+        raise
     click.echo(json.dumps(now.as_json(), ensure_ascii=False) if as_json else now.as_text())
     context.exit(1 if now.problems else 0)
 

@@ -1,0 +1,401 @@
+"""Makes the inventory what a document says, and says what that changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets as random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, selectinload
+
+from domain.clock import now
+from domain.inventory import Check, Credential, Host, HostGroup, Threshold
+from domain.reading import Secret
+from probes.base import describe, fill
+from probes.ssh.session import Refused, private_key
+from webui.written import Document, Limit, Login, Look, Machine, Source
+
+Seal = Callable[[bytes, str], bytes]
+Ask = Callable[[str], str]
+LONGEST_SECRET = 64 << 10
+_LOCK = 0x70616E74  # "pant": two documents at once wait for each other
+
+
+class DocumentError(Exception):
+    """The document cannot be applied; the message is one sentence with the place."""
+
+
+def make_true(
+    session: Session, document: Document, seal: Seal, *, ask: Ask | None, renew: bool, prune: bool, local: bool
+) -> Iterator[str]:
+    """See webui.documents.apply."""
+    session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    work = _Work(session, document, _Secrets(seal, ask, renew, local), prune)
+    try:
+        yield from work.run()
+    except IntegrityError as error:
+        reason = str(error.orig).splitlines()[0]
+        raise DocumentError(
+            f"Somebody else changed the inventory at the same moment ({reason}); apply again."
+        ) from None
+
+
+class _Secrets:
+    """Reads and seals secrets, all of them before anything is said about them."""
+
+    def __init__(self, seal: Seal, ask: Ask | None, renew: bool, local: bool) -> None:
+        self._seal, self._ask, self._renew, self._local = seal, ask, renew, local
+
+    def needed(self, login: Login, row: Credential | None, where: str) -> bool:
+        """Whether the secret of `login` must be read now."""
+        if row is None or row.kind != login.kind:
+            if login.secret.how == "kept":
+                has = "is new" if row is None else f"was of kind {row.kind}"
+                raise DocumentError(
+                    f"{where} {has}, so there is no secret to keep; say where it is: env, file or prompt."
+                )
+            return True
+        return login.secret.how != "kept" and (self._renew or login.secret.stored != row.source)
+
+    def sealed(self, login: Login, seal_id: str, where: str) -> bytes:
+        """The secret of `login`, read and sealed for its place."""
+        word = self._read(
+            login.secret, f"{'Private key' if login.kind == 'ssh_key' else 'Password'} of {login.name}", where
+        )
+        if login.kind == "password":
+            value = {"password": word.removesuffix("\n").removesuffix("\r")}
+        else:
+            value = self._key(login, word, where)
+        if not word.strip():
+            raise DocumentError(f"{where}: its secret is empty.")
+        return self._seal(json.dumps(value).encode(), f"credential:{seal_id}")
+
+    def _key(self, login: Login, key: str, where: str) -> dict[str, str]:
+        passphrase = ""
+        if login.passphrase is not None:
+            passphrase = self._read(login.passphrase, f"Passphrase of {login.name}", where).rstrip("\r\n")
+        try:
+            private_key(Secret(login.username, private_key=key, passphrase=passphrase))
+        except Refused as error:
+            said = str(error).rstrip(".").replace("The private key of this credential", "its private key")
+            raise DocumentError(f"{where}: {said}.") from None
+        return {"private_key": key, "passphrase": passphrase}
+
+    def _read(self, source: Source, question: str, where: str) -> str:
+        if source.how == "prompt":
+            if self._ask is None:
+                raise DocumentError(
+                    f"{where}: its secret is typed at a terminal, and nobody is at one; use env or file."
+                )
+            return self._ask(question)
+        if not self._local:
+            raise DocumentError(f"{where}: {source.how} is read only by `pantau apply` on Pantau's own machine.")
+        if source.how == "env":
+            value = os.environ.get(source.place)
+            if value is None:
+                raise DocumentError(f"{where}: the environment variable {source.place} is not set.")
+            return value
+        return _file(Path(source.place).expanduser(), where)
+
+
+def _file(path: Path, where: str) -> str:
+    try:
+        if not path.is_file():
+            raise DocumentError(f"{where}: the file {path} {'is not a file' if path.exists() else 'is not there'}.")
+        with path.open("rb") as opened:
+            content = opened.read(LONGEST_SECRET + 1)
+        if len(content) > LONGEST_SECRET:
+            raise DocumentError(f"{where}: the file {path} is larger than {LONGEST_SECRET >> 10} KiB; it is no secret.")
+        return content.decode()
+    except OSError as error:
+        raise DocumentError(f"{where}: the file {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise DocumentError(f"{where}: the file {path} is not text.") from None
+
+
+class _Work:
+    """One document being made true: what is there by name, and what was changed so far."""
+
+    def __init__(self, session: Session, document: Document, secrets: _Secrets, prune: bool) -> None:
+        self._session, self._document, self._secrets, self._prune = session, document, secrets, prune
+        self._groups = {row.name: row for row in session.scalars(select(HostGroup))}
+        self._credentials = {row.name: row for row in session.scalars(select(Credential))}
+        loaded = (selectinload(Host.groups), selectinload(Host.parents), selectinload(Host.checks))
+        self._hosts = {row.name: row for row in session.scalars(select(Host).options(*loaded))}
+        self._counted = {"+": 0, "~": 0, "-": 0}
+
+    def run(self) -> Iterator[str]:
+        """Every change, in an order in which each finds what it needs."""
+        with self._session.no_autoflush:
+            for line in self._steps():
+                self._counted[line[0]] += 1
+                yield line
+            self._session.flush()
+        if any(self._counted.values()):
+            yield (
+                "{+} added, {~} changed, {-} removed.".replace("{+}", str(self._counted["+"]))
+                .replace("{~}", str(self._counted["~"]))
+                .replace("{-}", str(self._counted["-"]))
+            )
+
+    def _steps(self) -> Iterator[str]:
+        document = self._document
+        for number, login in enumerate(document.credentials or ()):
+            yield from self._credential(login, f"credentials[{number}] '{login.name}'")
+        for group in document.groups or ():
+            row = self._groups.get(group.name)
+            if row is None:
+                row = self._groups[group.name] = HostGroup(name=group.name)
+                self._session.add(row)
+                yield f"+ group {group.name}"
+            self._session.flush()
+            yield from self._thresholds(group.thresholds, f"group {group.name}", group_id=row.id)
+        if document.defaults is not None:
+            yield from self._thresholds(document.defaults.thresholds, "defaults")
+        for name in document.remove:
+            yield from self._remove(name)
+        for number, machine in enumerate(document.hosts or ()):
+            yield from self._host(machine, f"hosts[{number}] '{machine.name}'")
+        for number, machine in enumerate(document.hosts or ()):
+            yield from self._parents(machine, f"hosts[{number}] '{machine.name}'")
+        if self._prune:
+            yield from self._pruned()
+        self._no_circle()
+
+    def _credential(self, login: Login, where: str) -> Iterator[str]:
+        row = self._credentials.get(login.name)
+        if not self._secrets.needed(login, row, where):
+            assert row is not None
+            yield from _edit(row, f"credential {login.name}", {"username": login.username})
+            return
+        seal_id = random.token_hex(16)
+        sealed = self._secrets.sealed(login, seal_id, where)
+        if row is None:
+            row = Credential(name=login.name, kind=login.kind, username=login.username)
+            self._credentials[login.name] = row
+            self._session.add(row)
+            line = f"+ credential {login.name}"
+        else:
+            edits = [
+                *_edits(row, {"kind": login.kind, "username": login.username}),
+                f"secret read from {login.secret.stored}",
+            ]
+            line = f"~ credential {login.name}: {', '.join(edits)}"
+        row.sealed, row.seal_id, row.source, row.changed_at = sealed, seal_id, login.secret.stored, now()
+        yield line
+
+    def _host(self, machine: Machine, where: str) -> Iterator[str]:
+        values = {
+            "address": machine.address, "note": machine.note, "enabled": machine.enabled,
+            "interval_s": machine.interval, "attempts": machine.attempts, "recover_after": machine.recover_after,
+        }  # fmt: skip
+        row = self._hosts.get(machine.name)
+        looks = machine.checks
+        if row is None:
+            row = self._hosts[machine.name] = Host(name=machine.name, **values)
+            self._session.add(row)
+            looks = (Look.model_validate({"kind": "icmp", "name": "ping"}),) if looks is None else looks
+            row.groups = self._named_groups(machine, where)
+            self._session.flush()
+            yield f"+ host {machine.name}"
+        else:
+            edits = _edits(row, values)
+            wanted = self._named_groups(machine, where)
+            if {group.name for group in row.groups} != set(machine.groups):
+                edits.append(_said("groups", sorted(g.name for g in row.groups), sorted(machine.groups)))
+                row.groups = wanted
+            if edits:
+                yield f"~ host {machine.name}: {', '.join(edits)}"
+        if looks is not None:
+            yield from self._checks(row, looks, where)
+        yield from self._thresholds(machine.thresholds, machine.name, host_id=row.id)
+
+    def _named_groups(self, machine: Machine, where: str) -> list[HostGroup]:
+        for name in machine.groups:
+            if name not in self._groups:
+                raise DocumentError(f"{where}: there is no group '{name}'; add it under 'groups:' or correct the name.")
+        return [self._groups[name] for name in machine.groups]
+
+    def _checks(self, host: Host, looks: Sequence[Look], where: str) -> Iterator[str]:
+        there = {check.name: check for check in host.checks}
+        kinds = {look.name: look.kind for look in looks}
+        for name, check in list(there.items()):
+            if kinds.get(name) != check.kind:  # another kind has another history: it is another check
+                host.checks.remove(there.pop(name))
+                yield f"- check {host.name}/{name}"
+        self._session.flush()
+        for number, look in enumerate(looks):
+            place = f"{where}, checks[{number}] '{look.name}'"
+            credential = None
+            if look.credential is not None:
+                credential = self._credentials.get(look.credential)
+                if credential is None:
+                    raise DocumentError(
+                        f"{place}: there is no credential '{look.credential}'; add it under 'credentials:'."
+                    )
+            yield from self._check(host, there.get(look.name), look, credential)
+
+    def _check(self, host: Host, row: Check | None, look: Look, credential: Credential | None) -> Iterator[str]:
+        values = {
+            "interval_s": look.interval, "deadline_s": look.deadline, "enabled": look.enabled, "reachability": look.feeds,
+        }  # fmt: skip
+        if row is None:
+            options = _stored(look)
+            host.checks.append(Check(kind=look.kind, name=look.name, options=options, credential=credential, **values))
+            self._session.flush()
+            yield f"+ check {host.name}/{look.name}"
+            return
+        edits = _edits(row, values)
+        if row.credential is not credential:
+            edits.append(_said("credential", row.credential.name if row.credential else None, look.credential))
+            row.credential = credential
+        hidden = {o.name for o in describe(look.probe.options) if o.hidden}
+        before, after = _meant(look, row.options), _meant(look, look.options)
+        if before != after:
+            edits += [_said(name, before.get(name), after[name]) for name in after if before.get(name) != after[name]]
+            row.options = {**_stored(look), **{name: row.options[name] for name in hidden & set(row.options)}}
+        if edits:
+            yield f"~ check {host.name}/{look.name}: {', '.join(edits)}"
+
+    def _thresholds(self, limits: Sequence[Limit], owner: str, **owned: int) -> Iterator[str]:
+        rows = self._session.scalars(
+            select(Threshold).where(
+                Threshold.host_id == owned.get("host_id"), Threshold.group_id == owned.get("group_id")
+            )
+        )
+        there = {(row.measure, row.part, row.state): row for row in rows}
+        for key in list(there):
+            if key not in {limit.key for limit in limits}:
+                self._session.delete(there.pop(key))
+                yield f"- threshold {owner}: {_key(key)}"
+        for limit in limits:
+            values = {
+                "over": limit.over, "under": limit.under, "clear": limit.clear,
+                "for_s": limit.for_, "clear_for_s": limit.clear_for,
+            }  # fmt: skip
+            row = there.get(limit.key)
+            if row is not None:
+                yield from _edit(row, f"threshold {owner}: {_key(limit.key)}", values)
+                continue
+            measure, part, state = limit.key
+            self._session.add(Threshold(measure=measure, part=part, state=state, **owned, **values))
+            yield f"+ threshold {owner}: {_key(limit.key)}"
+
+    def _parents(self, machine: Machine, where: str) -> Iterator[str]:
+        row = self._hosts[machine.name]
+        before = sorted(parent.name for parent in row.parents)
+        if before == sorted(machine.parents):
+            return
+        for name in machine.parents:
+            if name not in self._hosts:
+                raise DocumentError(f"{where}: there is no host '{name}' to be its parent.")
+        row.parents = [self._hosts[name] for name in machine.parents]
+        yield f"~ host {machine.name}: {_said('parents', before, sorted(machine.parents))}"
+
+    def _remove(self, name: str) -> Iterator[str]:
+        row = self._hosts.pop(name, None)
+        if row is not None:
+            for child in self._hosts.values():
+                if row in child.parents:
+                    child.parents.remove(row)
+            self._session.delete(row)
+            self._session.flush()
+            yield f"- host {name}"
+
+    def _pruned(self) -> Iterator[str]:
+        document = self._document
+        for name in _missing(self._hosts, document.hosts):
+            yield from self._remove(name)
+        for name in _missing(self._groups, document.groups):
+            self._session.delete(self._groups.pop(name))
+            yield f"- group {name}"
+        used = {check.credential.name for host in self._hosts.values() for check in host.checks if check.credential}
+        for name in _missing(self._credentials, document.credentials):
+            if name in used:
+                raise DocumentError(f"The credential '{name}' is not in the document, and a check still uses it.")
+            self._session.delete(self._credentials.pop(name))
+            yield f"- credential {name}"
+
+    def _no_circle(self) -> None:
+        """Raises DocumentError where parents lead back to where they began."""
+        done: set[str] = set()
+        for start in self._hosts:
+            trail: list[str] = []
+            stack: list[tuple[str, bool]] = [(start, False)]
+            while stack:
+                name, leaving = stack.pop()
+                if leaving:
+                    trail.pop()
+                    done.add(name)
+                elif name in trail:
+                    circle = " -> ".join([*trail[trail.index(name) :], name])
+                    raise DocumentError(f"The parents go round in a circle: {circle}.")
+                elif name not in done:
+                    trail.append(name)
+                    stack.append((name, True))
+                    stack += [(parent.name, False) for parent in self._hosts[name].parents]
+
+
+def _missing(there: dict[str, Any], entries: Sequence[Any] | None) -> list[str]:
+    """What the section does not name; nothing where there is no such section."""
+    return [] if entries is None else sorted(set(there) - {entry.name for entry in entries})
+
+
+def _edit(row: Any, what: str, values: dict[str, Any]) -> Iterator[str]:
+    edits = _edits(row, values)
+    if edits:
+        yield f"~ {what}: {', '.join(edits)}"
+
+
+def _edits(row: Any, values: dict[str, Any]) -> list[str]:
+    """Set `values` on `row`; what changed by that."""
+    found = []
+    for name, value in values.items():
+        before = getattr(row, name)
+        if before != value:
+            found.append(_said(name.removesuffix("_s"), before, value, length=name.endswith("_s")))
+            setattr(row, name, value)
+    return found
+
+
+def _said(name: str, before: Any, after: Any, *, length: bool = False) -> str:
+    def say(value: Any) -> str:
+        if value is None or value == "" or value == []:
+            return "(none)"
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, list | tuple):
+            return "+".join(str(item) for item in value)
+        if length:
+            return f"{value:g}"
+        return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())[:80]
+
+    return f"{name} {say(before)} -> {say(after)}"
+
+
+def _key(key: tuple[str, str, str]) -> str:
+    measure, part, state = key
+    return f"{measure}{f'[{part}]' if part else ''} {state}"
+
+
+def _meant(look: Look, values: dict[str, Any]) -> dict[str, Any]:
+    """What the probe makes of stored or written options: every option with its value, hidden ones left out."""
+    shown = [o.name for o in describe(look.probe.options) if not o.hidden]
+    try:
+        filled = fill(look.probe.options, values)
+    except ValueError:  # stored by another version: whatever is written now differs from it
+        return {}
+    return {name: getattr(filled, name) for name in shown}
+
+
+def _stored(look: Look) -> dict[str, Any]:
+    """The options as they are kept: what differs from the default, in the option's own type."""
+    usual = {o.name: o.default for o in describe(look.probe.options)}
+    meant = _meant(look, look.options)
+    kept = {name: value for name, value in meant.items() if value != usual[name]}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}

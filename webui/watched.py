@@ -1,0 +1,231 @@
+"""What is known now of every watched machine: one query layer for the pages and for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, column, func, select, true
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import Session
+
+from domain.inventory import Host, HostGroup, host_in_group
+from domain.records import Heartbeat, Incident, Latest, MetricSet, Track
+from webui.language import gettext, ngettext
+
+WORST_FIRST = ("down", "critical", "unreachable", "warning", "unknown", "pending", "up", "disabled")
+PROBLEMS = WORST_FIRST[:5]
+CPU, MEMORY, DISK = "system.cpu.utilization", "system.memory.utilization", "system.filesystem.utilization"
+SHARES = (CPU, MEMORY, DISK)
+SAID = 2
+"""So many kinds of trouble are named in the sentence; the rest is a number."""
+SILENT = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One line of the board. `state` is one of WORST_FIRST; the shares are 0 to 1, or None where not measured.
+
+    `reason` is why its newest look failed; `measure` and `part` say which limit is crossed, where one is.
+    """
+
+    id: int
+    name: str
+    address: str
+    state: str
+    since: datetime | None
+    reason: str
+    measure: str
+    part: str
+    refused: bool
+    sampled_at: datetime | None
+    groups: tuple[str, ...]
+    shares: tuple[float | None, float | None, float | None]
+
+    @property
+    def rank(self) -> tuple[int, float, str]:
+        """Worst first, then what has lasted longest, then by name."""
+        since = self.since.timestamp() if self.since else 0.0
+        return (WORST_FIRST.index(self.state), since if self.state in PROBLEMS else 0.0, self.name.lower())
+
+    @property
+    def fullest(self) -> tuple[str, float] | None:
+        """Which of cpu, memory and disk is highest, and how high."""
+        known = [(name, share) for name, share in zip(SHARES, self.shares, strict=True) if share is not None]
+        return max(known, key=lambda pair: pair[1]) if known else None
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """Whether somebody is still looking: the poller's last sign of life, and whether that is too long ago."""
+
+    at: datetime | None
+    silent: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Is anything wrong, in one sentence: the state of the worst, and the words."""
+
+    state: str
+    words: str
+
+
+def machines(session: Session, visible: ColumnElement[bool]) -> list[Machine]:
+    """Every machine within `visible` (a condition on Host), worst first."""
+    return sorted((_machine(row) for row in session.execute(_query(visible))), key=lambda machine: machine.rank)
+
+
+def counts(found: Iterable[Machine]) -> dict[str, int]:
+    """How many machines are in each state, worst first; states nobody is in are left out."""
+    counted = Counter(machine.state for machine in found)
+    return {state: counted[state] for state in WORST_FIRST if counted[state]}
+
+
+def pulse(session: Session, moment: datetime) -> Pulse:
+    """The poller's pulse at `moment`."""
+    at = session.scalar(select(func.max(Heartbeat.at)).where(Heartbeat.role.like("poller%")))
+    return Pulse(at, at is None or moment - at > SILENT)
+
+
+def last_trouble(session: Session) -> datetime | None:
+    """When the newest incident that is over ended."""
+    return session.scalar(select(func.max(Incident.closed_at)))
+
+
+def answer(counted: dict[str, int], total: int) -> Answer:
+    """What is wrong, in one sentence."""
+    wrong = {state: number for state, number in counted.items() if state in PROBLEMS}
+    if wrong:
+        parts = [_part(state, number) for state, number in list(wrong.items())[:SAID]]
+        left = sum(list(wrong.values())[SAID:])
+        if left:
+            parts.append(ngettext("%(num)s more needs a look", "%(num)s more need a look", left))
+        return Answer(next(iter(wrong)), ", ".join(parts) + ".")
+    waiting = counted.get("pending", 0)
+    if waiting:
+        words = ngettext(
+            "Waiting for the first look at %(num)s machine.", "Waiting for the first look at %(num)s machines.", waiting
+        )
+        return Answer("pending", words)
+    watched = total - counted.get("disabled", 0)
+    if not watched:
+        return Answer("disabled", gettext("Nothing is being watched: every machine is switched off."))
+    return Answer("up", ngettext("The one machine is up.", "All %(num)s machines are up.", watched))
+
+
+def _part(state: str, number: int) -> str:
+    if state == "down":
+        return ngettext("%(num)s machine is down", "%(num)s machines are down", number)
+    if state == "critical":
+        return ngettext("%(num)s machine is critical", "%(num)s machines are critical", number)
+    if state == "unreachable":
+        return ngettext("%(num)s machine is unreachable", "%(num)s machines are unreachable", number)
+    if state == "warning":
+        return ngettext("%(num)s machine has a warning", "%(num)s machines have a warning", number)
+    return ngettext("%(num)s machine could not be asked", "%(num)s machines could not be asked", number)
+
+
+def _query(visible: ColumnElement[bool]) -> Select[Any]:
+    own = (
+        select(Track.host_id, Track.state, Track.since)
+        .where(Track.subject == func.concat("host:", Track.host_id))
+        .subquery()
+    )
+    trouble, newest = _trouble(), _newest()
+    groups = (
+        select(func.array_agg(HostGroup.name))
+        .join(host_in_group, host_in_group.c.group_id == HostGroup.id)
+        .where(host_in_group.c.host_id == Host.id)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            Host.id,
+            Host.name,
+            Host.address,
+            Host.enabled,
+            Host.created_at,
+            own.c.state,
+            own.c.since,
+            trouble.c.worst,
+            trouble.c.since.label("trouble_since"),
+            trouble.c.subject,
+            newest.c.at,
+            newest.c.reason,
+            newest.c.refused,
+            *(newest.c[f"share_{n}"] for n in range(len(SHARES))),
+            groups.label("groups"),
+        )
+        .outerjoin(own, own.c.host_id == Host.id)
+        .outerjoin(trouble, trouble.c.host_id == Host.id)
+        .outerjoin(newest, newest.c.host_id == Host.id)
+        .where(visible)
+    )
+
+
+def _trouble() -> Any:
+    """Per machine the worst of its measures and checks (2 critical, 1 warning or a failed check) and since when."""
+    worst = case(
+        (and_(Track.subject.like("metric:%"), Track.state == "critical"), 2),
+        (and_(Track.subject.like("metric:%"), Track.state == "warning"), 1),
+        (and_(Track.subject.like("check:%"), Track.state == "down"), 1),
+        else_=0,
+    )
+    return (
+        select(
+            Track.host_id,
+            func.max(worst).label("worst"),
+            func.min(Track.since).filter(worst > 0).label("since"),
+            func.array_agg(aggregate_order_by(Track.subject, worst.desc(), Track.since))[1].label("subject"),
+        )
+        .where(Track.subject.not_like("host:%"))
+        .group_by(Track.host_id)
+        .subquery()
+    )
+
+
+def _newest() -> Any:
+    """Per machine its newest sample, why it failed, and its highest shares."""
+    part = func.unnest(MetricSet.names, Latest.v).table_valued(column("name"), column("value")).render_derived("part")
+    wanted = [func.max(part.c.value).filter(part.c.name == name) for name in SHARES]
+    denied = Latest.failure_kind.in_(("denied", "untrusted", "unsupported"))
+    return (
+        select(
+            Latest.host_id,
+            func.max(Latest.ts).label("at"),
+            func.max(Latest.failure_detail).label("reason"),
+            func.bool_or(denied).label("refused"),
+            *(share.label(f"share_{n}") for n, share in enumerate(wanted)),
+        )
+        .outerjoin(MetricSet, MetricSet.id == Latest.set_id)
+        .outerjoin(part, true())
+        .group_by(Latest.host_id)
+        .subquery()
+    )
+
+
+def _machine(row: Any) -> Machine:
+    state, since = row.state or "pending", row.since
+    if not row.enabled:
+        state = "disabled"
+    elif state == "up" and row.worst:
+        state, since = ("critical" if row.worst == 2 else "warning"), row.trouble_since
+    subject = (row.subject or "").split(":", 3)
+    return Machine(
+        id=row.id,
+        name=row.name,
+        address=row.address,
+        state=state,
+        since=since or row.created_at,
+        reason=row.reason or "",
+        measure=subject[2] if len(subject) > 2 and state in ("critical", "warning") else "",
+        part=subject[3] if len(subject) > 3 and state in ("critical", "warning") else "",
+        refused=bool(row.refused) and state not in ("down", "disabled"),
+        sampled_at=row.at,
+        groups=tuple(sorted(row.groups or ())),
+        shares=(row.share_0, row.share_1, row.share_2),
+    )

@@ -1,0 +1,283 @@
+"""The words of a configuration document: its parts, what each may say, and how it is said back.
+
+An entry is the whole truth about its subject: what it leaves out has its default. Only the `checks` of a machine,
+whose removal loses history, are left alone when left out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+
+from domain.thresholds import Level
+from probes import catalogue
+from probes.base import Probe, describe, fill
+from webui.addresses import HOST, ODD
+
+LONGEST_NAME, LONGEST_NOTE = 100, 2000
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+
+
+def seconds(value: Any) -> float:
+    """A length of time: a number of seconds, or "90s", "5m", "1h30m", "1d". Raises ValueError with a sentence."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, str):
+        text = value.strip().lower()
+        parts = _SPAN.findall(text)
+        if parts and "".join(number + unit for number, unit in parts) == text:
+            return sum(float(number) * UNITS[unit] for number, unit in parts)
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            return float(text)
+    raise ValueError(f'takes a length of time such as 30, "90s", "5m" or "1h", not {value!r}')
+
+
+def spoken(length: float) -> str | int | float:
+    """The length as `seconds` reads it back, in the largest unit that leaves no rest."""
+    for unit in ("d", "h", "m"):
+        if length >= UNITS[unit] and length % UNITS[unit] == 0:
+            return f"{length / UNITS[unit]:.0f}{unit}"
+    return int(length) if length == int(length) else length
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f"takes text; put {value!r} in quotes" if value is not None else "takes text and is empty")
+    if any(ord(c) < 32 and c not in "\n\t" for c in value) or ODD.sub("", value) != re.sub(r"[\n\t]", "", value):
+        raise ValueError("holds characters that cannot be seen")
+    return value
+
+
+def _name(value: Any) -> Any:
+    text = str(_text(value))
+    if not text.strip() or text != text.strip() or "\n" in text or "\t" in text:
+        raise ValueError("is empty, or has spaces around it or line ends in it")
+    if len(text) > LONGEST_NAME:
+        raise ValueError(f"is longer than {LONGEST_NAME} characters")
+    return text
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"takes a whole number, not {value!r}")
+    return value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"takes a number, not {value!r}")
+    return float(value)
+
+
+def _yes(value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise ValueError(f"takes true or false, not {value!r}")
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_name)]
+Yes = Annotated[bool, BeforeValidator(_yes)]
+Number = Annotated[float, BeforeValidator(_number)]
+Few = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=20)]
+Span = Annotated[float, BeforeValidator(seconds), PlainSerializer(spoken)]
+Pace = Annotated[Span, Field(ge=1, le=86400)]
+
+
+class Part(BaseModel):
+    """Anything a document is made of: an unknown key is an error, never a silent nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limit(Part):
+    """A threshold. `over` or `under`, in the measure's own unit; `part` is a mount point, a core, an interface."""
+
+    measure: Name
+    part: str = ""
+    state: Literal["warning", "critical"]
+    over: Number | None = None
+    under: Number | None = None
+    clear: Number | None = None
+    for_: Annotated[Span, Field(ge=0, le=86400 * 30)] = Field(default=300, alias="for")
+    clear_for: Annotated[Span, Field(ge=0, le=86400 * 30)] = 0
+
+    @model_validator(mode="after")
+    def _holds(self) -> Limit:
+        Level(self.state, self.over, self.under, self.clear, self.for_, self.clear_for)
+        return self
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same threshold when its numbers are edited."""
+        return (self.measure, self.part, self.state)
+
+
+class Source(Part):
+    """Where a secret comes from: `kept` (stays what it is), `prompt` (asked for), `env` or `file` with `place`."""
+
+    how: Literal["kept", "prompt", "env", "file"]
+    place: str = ""
+
+    @property
+    def stored(self) -> str:
+        """As `credential.source` remembers it."""
+        return f"{self.how}:{self.place}" if self.place else "typed"
+
+
+def _source(value: Any) -> Any:
+    if isinstance(value, Source):
+        return value
+    if value in ("kept", "prompt"):
+        return Source(how=value)
+    if isinstance(value, dict) and len(value) == 1:
+        how, place = next(iter(value.items()))
+        if how in ("env", "file") and isinstance(place, str) and place.strip() and "\0" not in place:
+            return Source(how=how, place=place.strip())
+    raise ValueError("is one of: {env: NAME}, {file: PATH}, prompt, kept (the secret itself is never written here)")
+
+
+def _say_source(source: Source) -> Any:
+    return {source.how: source.place} if source.place else source.how
+
+
+SecretSource = Annotated[Source, BeforeValidator(_source), PlainSerializer(_say_source)]
+
+
+class Login(Part):
+    """A credential. The secret itself is never in the document, only where to read it."""
+
+    name: Name
+    kind: Literal["password", "ssh_key"]
+    username: str = ""
+    secret: SecretSource
+    passphrase: SecretSource | None = None
+
+    @field_validator("username", mode="before")
+    @classmethod
+    def _username(cls, value: Any) -> Any:
+        return _name(value) if value != "" else ""
+
+    @model_validator(mode="after")
+    def _only_keys_are_locked(self) -> Login:
+        if self.passphrase is not None and self.kind != "ssh_key":
+            raise ValueError("'passphrase' belongs to an ssh_key only")
+        if self.passphrase is not None and self.passphrase.how == "kept":
+            raise ValueError("'passphrase' cannot be 'kept'; leave it out, it is kept with its key")
+        return self
+
+
+class Group(Part):
+    """A named set of machines, with the thresholds they share. May be written as the bare name."""
+
+    name: Name
+    thresholds: tuple[Limit, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Look(Part):
+    """A check: one way the machine is looked at. `options` are the probe's own."""
+
+    kind: str
+    name: Name = ""
+    options: dict[str, Any] = {}
+    credential: Name | None = None
+    interval: Pace | None = None
+    deadline: Annotated[Span, Field(ge=0.1, le=300)] = 10
+    reachability: Yes | None = None
+    enabled: Yes = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        value = {"kind": value} if isinstance(value, str) else value
+        if isinstance(value, dict) and not value.get("name"):
+            value = {**value, "name": value.get("kind")}
+        return value
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _kind(cls, value: Any) -> Any:
+        if not isinstance(value, str) or value not in catalogue():
+            raise ValueError(f"is one of {', '.join(sorted(catalogue()))}, not {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Look:
+        if self.credential is not None and not self.probe.secret:
+            raise ValueError(f"a {self.kind} check takes no credential")
+        known = [option.name for option in describe(self.probe.options) if not option.hidden]
+        for name in self.options:
+            if name not in known:
+                raise ValueError(f"option '{name}' is not known; known are: {', '.join(known) or 'none'}")
+        fill(self.probe.options, self.options)
+        return self
+
+    @property
+    def probe(self) -> Probe:
+        """The probe this check is of."""
+        return catalogue()[self.kind]
+
+    @property
+    def feeds(self) -> bool:
+        """Whether its failures feed up and down."""
+        return self.probe.reachability if self.reachability is None else self.reachability
+
+
+class Machine(Part):
+    """A host. `checks` None: left as they are, or one ping where the machine is new."""
+
+    name: Name
+    address: str
+    note: str = ""
+    groups: tuple[Name, ...] = ()
+    parents: tuple[Name, ...] = ()
+    interval: Pace | None = None
+    attempts: Few | None = None
+    recover_after: Few | None = None
+    enabled: Yes = True
+    checks: tuple[Look, ...] | None = None
+    thresholds: tuple[Limit, ...] = ()
+
+    @field_validator("address", mode="before")
+    @classmethod
+    def _address(cls, value: Any) -> Any:
+        text = str(_name(value))
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            if re.fullmatch(r"[\d.]+", text) or not HOST.fullmatch(text):
+                raise ValueError(f"is neither an IP address nor a host name: {value!r}") from None
+        return text
+
+    @field_validator("note", mode="before")
+    @classmethod
+    def _note(cls, value: Any) -> Any:
+        if len(str(_text(value))) > LONGEST_NOTE:
+            raise ValueError(f"is longer than {LONGEST_NOTE} characters")
+        return value
+
+
+class Defaults(Part):
+    """What holds for every machine unless a group or the machine says otherwise."""
+
+    thresholds: tuple[Limit, ...] = ()
+
+
+class Document(Part):
+    """A whole document. A section that is left out is left alone, also by pruning."""
+
+    version: Literal[1]
+    defaults: Defaults | None = None
+    groups: tuple[Group, ...] | None = None
+    credentials: tuple[Login, ...] | None = None
+    hosts: tuple[Machine, ...] | None = None
+    remove: tuple[Name, ...] = ()
