@@ -18,6 +18,7 @@ from webui import (
     faults,
     headers,
     language,
+    machine,
     machines,
     people,
     setup,
@@ -27,7 +28,14 @@ from webui import (
 )
 
 BODY = 1024 * 1024
-BLUEPRINTS = (status.blueprint, machines.blueprint, people.blueprint, setup.blueprint)
+BLUEPRINTS = (
+    status.blueprint,
+    machines.blueprint,
+    machine.blueprint,
+    machine.figure_blueprint,
+    people.blueprint,
+    setup.blueprint,
+)
 
 
 def create_app(settings: Settings, engine: Engine | None = None) -> Flask:

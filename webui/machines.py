@@ -68,17 +68,6 @@ def rows() -> str:
     )
 
 
-@blueprint.get("/<int:host_id>")
-@access.signed_in
-def show(host_id: int) -> str:
-    """One machine."""
-    host = access.host(host_id)
-    machine = next(m for m in board.machines(access.person()) if m.id == host.id)
-    return render_template(
-        "machines/show.html", active="machines.index", pulse=board.pulse(now()), host=host, row=_rows([machine])[0]
-    )
-
-
 def _rows(page: list[Machine]) -> list[Row]:
     """These machines with their pictures: three queries, however many rows."""
     moment, ids = now(), [machine.id for machine in page]

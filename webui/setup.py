@@ -177,7 +177,7 @@ def sweep(look_id: str) -> Response | str | tuple[str, int]:
         return _sweep_page(look, rows, gettext("Tick at least one machine to watch.")), 422
     first = _save(wanted, look)
     flash(ngettext("%(num)s machine is now watched.", "%(num)s machines are now watched.", len(wanted)), "good")
-    return redirect(url_for("machines.show", host_id=first), 303)
+    return redirect(url_for("machine.show", host_id=first), 303)
 
 
 def _sweep_page(look: Look, rows: list[Row], wrong: str = "") -> str:

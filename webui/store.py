@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from config.database import sessions
+from config.settings import Settings
 from domain.inventory import Setting
 
 
@@ -26,6 +27,12 @@ def session() -> Session:
         g.database = current_app.extensions["sessions"]()
     opened: Session = g.database
     return opened
+
+
+def settings() -> Settings:
+    """The installation's settings."""
+    own: Settings = current_app.config["PANTAU"]
+    return own
 
 
 def setting(key: str) -> dict[str, Any] | None:

@@ -62,7 +62,7 @@ def cause(machine: Any) -> str:
     if machine.state == "unreachable":
         return gettext("A machine on the way to it is down.")
     if machine.measure:
-        title = MEASURES.get(machine.measure) or _titles().get(machine.measure, machine.measure)
+        title = MEASURES.get(machine.measure) or titles().get(machine.measure, machine.measure)
         shown = f"{gettext(str(title))} {machine.part}".strip()
         fullest = machine.fullest
         return f"{shown} · {share(fullest[1])}" if fullest and fullest[0] == machine.measure else shown
@@ -70,7 +70,7 @@ def cause(machine: Any) -> str:
 
 
 @cache
-def _titles() -> dict[str, str]:
+def titles() -> dict[str, str]:
     """The English title of every measure a probe can bring."""
     return {made.name: made.title for probe in catalogue().values() for made in probe.produces}
 
