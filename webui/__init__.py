@@ -13,8 +13,10 @@ from webui import (
     access,
     assets,
     cookies,
+    credentials,
     csrf,
     drawing,
+    edit,
     faults,
     headers,
     language,
@@ -24,6 +26,7 @@ from webui import (
     setup,
     status,
     store,
+    stream,
     wording,
 )
 
@@ -31,6 +34,10 @@ BODY = 1024 * 1024
 BLUEPRINTS = (
     status.blueprint,
     machines.blueprint,
+    edit.blueprint,
+    edit.look_blueprint,
+    credentials.blueprint,
+    stream.blueprint,
     machine.blueprint,
     machine.figure_blueprint,
     people.blueprint,
@@ -50,6 +57,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
     for part in (faults, headers, csrf, wording, drawing, assets):
         part.install(app)
     language.install(app, settings)
+    own = engine.url.render_as_string(hide_password=False).replace("+psycopg", "") if engine else None
+    stream.install(app, own or database.url(settings.database_url, settings.sockets), settings.streams)
     app.context_processor(_known)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

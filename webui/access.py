@@ -205,6 +205,13 @@ def _recognise() -> Person | None:
     return recognised
 
 
+def still_in() -> bool:
+    """Whether the session of this request is still alive, asked anew; no connection is held afterwards."""
+    alive = _recognise() is not None
+    store.session().close()
+    return alive
+
+
 def _see(session_id: str, seen_at: datetime, moment: datetime) -> None:
     if moment - seen_at > SEEN_EVERY:
         store.session().execute(update(Session).where(Session.id == session_id).values(seen_at=moment))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Blueprint, Response, abort, current_app, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request, url_for
 from markupsafe import Markup
 from sqlalchemy import or_, select
 from werkzeug.wrappers import Response as Plain
@@ -100,7 +100,7 @@ def show(host_id: int) -> str:
         begin=begin,
         end=moment,
         shown_at=_shown_at,
-        endpoints=current_app.view_functions,
+        ssh_open=_ssh_open(checks),
     )
 
 
@@ -177,6 +177,12 @@ def _shown_at(line: Line, at: datetime) -> str:
     """The line's value at that moment, or a dash: lines are thinned each for itself."""
     amount = next((value for moment, value in line.points if moment == at), None)
     return "–" if amount is None else figures.shown(line, amount)
+
+
+def _ssh_open(checks: list[CheckRow]) -> bool:
+    """Whether the SSH port was found open and nobody has set a login for it yet."""
+    found = any(row.check.kind == "tcp" and row.check.options.get("port") == 22 and row.state == "up" for row in checks)
+    return found and not any(row.check.kind == "ssh" for row in checks)
 
 
 def _says(line: Line) -> str:

@@ -21,7 +21,10 @@ from tests.webui.cast import PASSWORD, OpenBrowser, Town, Visitor
 from webui import assets, headers, language
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("/", "/machines", "/machines?status=down", "/machines/1", "/me", "/setup/machines", "/nothing-here")
+PAGES = (
+    "/", "/machines", "/machines?status=down", "/machines/1", "/machines/1/edit", "/machines/new", "/machines/1/checks/new?kind=ssh",
+    "/machines/1/delete", "/credentials", "/credentials/new", "/me", "/setup/machines", "/nothing-here",
+)  # fmt: skip
 WATCH = """
 window.violations = [];
 document.addEventListener('securitypolicyviolation', (e) => window.violations.push(e.violatedDirective + ' ' + e.blockedURI));

@@ -71,6 +71,23 @@ if (pulse) {
   document.addEventListener("visibilitychange", pantau.beat);
 }
 
+// ---- events: the server says when something changed; the heartbeat above is what remains where no stream gets through
+const said = document.body.dataset.events;
+let stream = null;
+const listen = () => {
+  if (document.hidden || !document.querySelector("[data-live]")) { stream?.close(); stream = null; return; } // a hidden page holds no line
+  if (stream) return;
+  stream = new EventSource(`${said}?topic=${encodeURIComponent(document.body.dataset.topic)}`);
+  stream.addEventListener("changed", async () => {
+    try { await pantau.refresh(); heard = Date.now(); tell(false); } catch { /* the heartbeat tells */ }
+  });
+};
+if (said) {
+  listen();
+  document.addEventListener("visibilitychange", listen);
+  addEventListener("pagehide", () => { stream?.close(); stream = null; });
+}
+
 // Something is about to happen on this page (addresses being looked at, the first sample): look often, for two minutes.
 const until = Date.now() + 120_000;
 const follow = async () => {

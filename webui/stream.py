@@ -1,0 +1,166 @@
+"""Live pages: one listener a process on PostgreSQL's NOTIFY, fanned out to browsers as server-sent events.
+
+An event says only that something changed (`home`, `machine:17`, `look:<id>`); the page fetches what it shows.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from flask import Blueprint, Flask, Response, current_app, request, stream_with_context
+from sqlalchemy.exc import SQLAlchemyError
+
+from config import database
+from webui import access, store
+
+_log = logging.getLogger("web")
+blueprint = Blueprint("stream", __name__)
+
+BEAT, PACE, TRUST = 15.0, 1.0, 5.0
+"""Seconds between comments on a quiet line; between two events of one client; until its session is asked for again."""
+TOPICS = 8
+
+
+class Hub:
+    """Who listens to what. The listener thread is started with the first client and lasts as long as the process."""
+
+    def __init__(self, url: str, limit: int) -> None:
+        self._url, self._limit = url, limit
+        self._lock, self._clients = threading.Lock(), set[Client]()
+        self._thread: threading.Thread | None = None
+        self.number = itertools.count(1)
+
+    def join(self, topics: frozenset[str]) -> Client | None:
+        """A new client, or None when there is no room."""
+        with self._lock:
+            if len(self._clients) >= self._limit:
+                return None
+            client = Client(topics)
+            self._clients.add(client)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._listen, name="live", daemon=True)
+                self._thread.start()
+            return client
+
+    def leave(self, client: Client) -> None:
+        """The client is gone."""
+        with self._lock:
+            self._clients.discard(client)
+
+    def tell(self, topics: set[str]) -> None:
+        """Something about these topics changed."""
+        with self._lock:
+            for client in self._clients:
+                client.tell(topics)
+
+    def _listen(self) -> None:
+        """Hear PostgreSQL; after every interruption everybody is told to look again."""
+        while True:
+            try:
+                with database.listening(self._url, "recorded", "look", "inventory") as heard:
+                    self.tell({"*"})
+                    for notice in heard.notifies():
+                        self.tell(topics_of(notice.channel, notice.payload))
+            except psycopg.Error as error:
+                _log.debug("The live line to PostgreSQL is down (%s).", type(error).__name__)
+            self.tell({"*"})
+            time.sleep(2)
+
+
+class Client:
+    """One browser's wish list and what it has not been told yet."""
+
+    def __init__(self, topics: frozenset[str]) -> None:
+        self.topics = topics
+        self._waiting: set[str] = set()
+        self._ready = threading.Event()
+        self._lock = threading.Lock()
+
+    def tell(self, topics: set[str]) -> None:
+        """Remember what of this the client wants to know: told once, however often it happens meanwhile."""
+        wanted = self.topics if "*" in topics else self.topics & topics
+        if wanted:
+            with self._lock:
+                self._waiting |= wanted
+                self._ready.set()
+
+    def wait(self, seconds: float) -> list[str]:
+        """What changed; an empty list after so many seconds of silence."""
+        if not self._ready.wait(seconds):
+            return []
+        with self._lock:
+            self._ready.clear()
+            told, self._waiting = self._waiting, set()
+        return sorted(told)
+
+
+def topics_of(channel: str, payload: str) -> set[str]:
+    """What a notification is about. What cannot be read concerns everybody."""
+    if channel == "look":
+        return {f"look:{payload}"}
+    if channel == "inventory":
+        return {"home", "machines"}
+    try:
+        told: dict[str, Any] = json.loads(payload)
+        topics = {f"machine:{int(host)}" for host in told["hosts"]} | {"machines"}
+        return topics | ({"home"} if told["changed"] else set())
+    except (ValueError, KeyError, TypeError):
+        return {"*"}
+
+
+def install(app: Flask, url: str, limit: int) -> None:
+    """One hub a process."""
+    app.extensions["hub"] = Hub(url, limit)
+
+
+@blueprint.get("/events")
+@access.signed_in
+def events() -> Response:
+    """`?topic=home&topic=machine:17`: an event for each change, its data the topic."""
+    hub: Hub = current_app.extensions["hub"]
+    client = hub.join(frozenset(request.args.getlist("topic")[:TOPICS]))
+    if client is None:
+        return Response("", 503, {"Retry-After": "5"})
+    store.session().rollback()  # a stream holds no connection of the pool
+    answer = Response(stream_with_context(_lines(hub, client)), mimetype="text/event-stream")
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Accel-Buffering"] = "no"
+    return answer
+
+
+def _lines(hub: Hub, client: Client) -> Iterator[str]:
+    quiet = trusted = time.monotonic()
+    try:
+        yield "retry: 3000\n\n"
+        while True:
+            changed = client.wait(TRUST)
+            now = time.monotonic()
+            if now - trusted >= TRUST:
+                if not _trusted():
+                    return
+                trusted = now
+            for topic in changed:
+                yield f"id: {next(hub.number)}\nevent: changed\ndata: {topic}\n\n"
+            if changed:
+                quiet = now
+                time.sleep(PACE)
+            elif now - quiet >= BEAT:
+                yield ": still here\n\n"
+                quiet = now
+    finally:
+        hub.leave(client)
+
+
+def _trusted() -> bool:
+    """Whether whoever listens may still: a logout closes the line. While the database is away nobody is put out."""
+    try:
+        return access.still_in()
+    except SQLAlchemyError:
+        return True
