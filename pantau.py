@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,20 +26,30 @@ _log = logging.getLogger("up")
 def main() -> None:
     """Entry point: every foreseeable failure is one sentence on standard error and exit code 1 (2 for usage)."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+        code = cli(standalone_mode=False, prog_name="pantau")
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = 2
     except click.UsageError as error:
-        error.show()
-        sys.exit(2)
+        where = error.ctx.command_path if error.ctx else "pantau"
+        code = _complain(error, f" See: {where} --help", 2)
     except click.ClickException as error:
-        error.show()
-        sys.exit(1)
+        code = _complain(error, "", 1)
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+        click.echo("Stopped by Ctrl-C.", err=True)
+        code = 130
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(error: click.ClickException, hint: str, code: int) -> int:
+    """Say what is wrong in one line."""
+    sentence = " ".join(error.format_message().split())
+    click.echo(f"Error: {sentence[:1].upper()}{sentence[1:]}{hint}", err=True)
+    return code
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -69,7 +81,7 @@ def stop(message: object) -> NoReturn:
 @cli.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Directory for the database, keys and spool.")
 @click.option("--host", help="Address to listen on (127.0.0.1).")
-@click.option("--port", type=int, help="Port to listen on (8080).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (8080).")
 @click.pass_context
 def up(context: click.Context, data: Path | None, host: str | None, port: int | None) -> None:
     """Start everything: database, poller, notifier and web, kept alive until Ctrl-C."""
@@ -92,7 +104,7 @@ class _Up:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._told_to_stop)
         lock = self._lock_data()
-        self._listen_test()
+        listen_test(self._settings)
         try:
             self._start_database()
             self._first_minutes()
@@ -128,23 +140,6 @@ class _Up:
                 f"The directory {self._settings.data} cannot be written: {error.strerror}. Choose another with --data."
             )
         return lock
-
-    def _listen_test(self) -> None:
-        settings = self._settings
-        try:
-            found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-                0
-            ]
-        except OSError:
-            stop(f"'{settings.host}' is not an address of this machine. Choose another with --host.")
-        with socket.socket(found[0], found[1]) as line:
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                line.bind(found[4])
-            except OSError as error:
-                stop(
-                    f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}. Choose another with --port."
-                )
 
     def _start_database(self) -> None:
         from config import database, migrate, postgres, vault
@@ -200,8 +195,6 @@ class _Up:
 
     def _environment(self) -> dict[str, str]:
         """What a child needs to come to the same settings, whatever the command line said."""
-        import os
-
         settings = self._settings
         given = {"PANTAU_DATA": str(settings.data), "PANTAU_HOST": settings.host, "PANTAU_PORT": str(settings.port)}
         return {**os.environ, **given, "PYTHONUNBUFFERED": "1"}
@@ -221,6 +214,15 @@ class _Up:
 
     def _say(self, text: str) -> None:
         click.echo(f"Pantau: {text}")
+
+
+def listen_test(settings: Settings) -> None:
+    """One sentence where the web server could not listen; nothing listens afterwards."""
+    from config.selfcheck import listening_fault
+
+    fault = listening_fault(settings)
+    if fault:
+        stop(fault)
 
 
 class _Stop(BaseException):
@@ -255,6 +257,7 @@ def web(context: click.Context) -> None:
     """Only the web server."""
     settings = settings_from(context)
     logs.start(settings.log_level)
+    listen_test(settings)
     from webui import server
 
     server.run(settings)
@@ -287,15 +290,34 @@ def open_database(settings: Settings, *, demand: bool = True) -> Any:
     """An engine on the installation's database, or one sentence."""
     from config import database, migrate
 
-    engine = database.engine(database.url(settings.database_url, settings.sockets), size=1, name="pantau command")
+    if settings.database_url is None and not database.runs(settings.sockets):
+        stop(f"Pantau is not running on {settings.data}. Start it: pantau up --data {settings.data}")
     try:
+        engine = database.engine(database.url(settings.database_url, settings.sockets), size=1, name="pantau command")
         database.verify(engine)
         if demand:
             migrate.demand(engine)
     except database.DatabaseError as error:
-        hint = "" if settings.database_url else f" Is `pantau up` running with --data {settings.data}?"
-        stop(f"{error}{hint}")
+        stop(error)
     return engine
+
+
+@contextmanager
+def open_session(settings: Settings) -> Iterator[Any]:
+    """A session on the installation's database; what the database refuses is one sentence, and rolled back."""
+    from sqlalchemy.exc import DBAPIError
+
+    from config import database
+
+    engine = open_database(settings)
+    try:
+        with database.sessions(engine)() as session:
+            yield session
+    except DBAPIError as error:
+        reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+        stop(f"The database gave up, and nothing was changed: {reason}.")
+    finally:
+        engine.dispose()
 
 
 # ---- looking ----
@@ -391,9 +413,11 @@ def replay(file: Any) -> None:
         for line in run(file):
             click.echo(line)
     except ReplayError as error:
-        stop(error)
+        stop(f"{file.name}, {error}")
     except UnicodeDecodeError:
-        stop("The file is not UTF-8 text.")
+        stop(f"{file.name} is not UTF-8 text.")
+    except OSError as error:
+        stop(f"{file.name} cannot be read: {error.strerror}.")
 
 
 @cli.command()
@@ -427,9 +451,7 @@ def apply(context: click.Context, file: Path, dry_run: bool, prune: bool, renew_
 
     All or nothing. Applying the same file twice changes nothing. A running poller takes it over by itself.
     """
-    from sqlalchemy.exc import DBAPIError
-
-    from config import database, vault
+    from config import vault
     from webui import documents
 
     settings = settings_from(context)
@@ -437,7 +459,7 @@ def apply(context: click.Context, file: Path, dry_run: bool, prune: bool, renew_
     try:
         text = sys.stdin.buffer.read().decode() if str(file) == "-" else file.read_text(encoding="utf-8")
         document = documents.parse(text)
-        with database.sessions(open_database(settings))() as session:
+        with open_session(settings) as session:
             seal = vault.sealer(settings.vault_public).seal if document.credentials else _nothing_to_seal
             lines = list(documents.apply(session, document, seal, ask=ask, renew=renew_secrets, prune=prune))
             session.rollback() if dry_run else session.commit()
@@ -445,8 +467,6 @@ def apply(context: click.Context, file: Path, dry_run: bool, prune: bool, renew_
         stop(f"{file}: {error}" if isinstance(error, documents.DocumentError) else error)
     except (OSError, UnicodeDecodeError) as error:
         stop(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.")
-    except DBAPIError as error:
-        stop(f"The database gave up, and nothing was changed: {str(error.orig).strip().splitlines()[0]}.")
     for line in lines or ["Nothing to change: everything is as the file says."]:
         click.echo(line)
     if dry_run and lines:
@@ -465,10 +485,9 @@ def _ask_secret(prompt: str) -> str:
 @click.pass_context
 def export(context: click.Context) -> None:
     """Print the inventory as YAML that `pantau apply` takes; secrets are never printed."""
-    from config import database
     from webui import documents
 
-    with database.sessions(open_database(settings_from(context)))() as session:
+    with open_session(settings_from(context)) as session:
         try:
             click.echo(documents.dump(documents.export(session)), nl=False)
         except documents.DocumentError as error:
@@ -480,11 +499,10 @@ def export(context: click.Context) -> None:
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
     """What is wrong, and since when. Exit code 0 all well, 1 something is wrong or cannot be known."""
-    from config import database
     from webui import standing
 
     try:
-        with database.sessions(open_database(settings_from(context)))() as session:
+        with open_session(settings_from(context)) as session:
             now = standing.read(session)
     except click.ClickException as error:
         if as_json:

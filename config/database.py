@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 FLOOR = 150000
@@ -27,9 +28,18 @@ def url(database_url: str | None, sockets: Path) -> str:
 
 
 def engine(libpq_url: str, *, size: int = 5, name: str = "pantau") -> Engine:
-    """A pooled engine in UTC; connections are tested before use, and a statement may take 30 s at most."""
+    """A pooled engine in UTC; connections are tested before use, and a statement may take 30 s at most.
+
+    Raises DatabaseError where the URL cannot be read.
+    """
+    try:
+        address = make_url("postgresql+psycopg://" + libpq_url.split("://", 1)[1])
+    except (ValueError, ArgumentError):
+        raise DatabaseError(
+            "DATABASE_URL cannot be read; it looks like postgresql://user:password@host:5432/database."
+        ) from None
     return create_engine(
-        "postgresql+psycopg://" + libpq_url.split("://", 1)[1],
+        address,
         pool_size=size,
         max_overflow=size,
         pool_pre_ping=True,
@@ -45,6 +55,18 @@ def engine(libpq_url: str, *, size: int = 5, name: str = "pantau") -> Engine:
 def sessions(bound: Engine) -> sessionmaker[Session]:
     """Makes sessions whose objects stay readable after commit."""
     return sessionmaker(bound, expire_on_commit=False)
+
+
+def runs(sockets: Path) -> bool:
+    """Whether an embedded server listens in `sockets`; false too where one was killed and left its socket."""
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(str(sockets / ".s.PGSQL.5432"))
+        except PermissionError:
+            return True  # it is there, and will say itself why it does not let us in
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -78,33 +80,66 @@ def _key(settings: Settings) -> Iterator[Finding]:
         yield Finding("P003", "error", str(error))
 
 
-def _port(settings: Settings) -> Finding:
+def listening_fault(settings: Settings) -> str:
+    """Why the web server could not listen where it is told to, as a sentence; empty when it could."""
     try:
-        with socket.create_connection(
-            (settings.address().split("//")[1].rsplit(":", 1)[0].strip("[]"), settings.port), 2
-        ):
-            return Finding("P004", "ok", f"Something answers on port {settings.port}: Pantau, if it is running.")
-    except OSError:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError):
+        return f"'{settings.host}' is not an address of this machine. Choose another with --host."
+    with socket.socket(found[0], found[1]) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            line.bind(found[4])
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                return f"{settings.host} is not an address of this machine. Choose another with --host."
+            return (
+                f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}. Choose another with --port."
+            )
+    return ""
+
+
+def _port(settings: Settings) -> Finding:
+    fault = listening_fault(settings)
+    if not fault:
         return Finding("P004", "ok", f"Port {settings.port} is free for the web server.")
+    if os.strerror(errno.EADDRINUSE) in fault:
+        return Finding("P004", "ok", f"Port {settings.port} is in use: by Pantau, if it is running.")
+    text, _, hint = fault.partition(". ")
+    return Finding("P004", "error", f"{text}.", hint)
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    bound = database.engine(database.url(settings.database_url, settings.sockets), size=1, name="pantau doctor")
-    try:
-        database.verify(bound)
-        migrate.demand(bound)
-        with bound.connect() as connection:
-            skew = abs(
-                float(connection.exec_driver_sql("select extract(epoch from clock_timestamp())").scalar_one())
-                - time.time()
-            )
-    except DatabaseError as error:
-        hint = "" if settings.database_url else f"Start it: pantau up --data {settings.data}"
-        yield Finding("P005", "error", str(error), hint)
+    if settings.database_url is None and not database.runs(settings.sockets):
+        yield Finding("P005", "warning", "Pantau is not running here.", f"Start it: pantau up --data {settings.data}")
         return
-    finally:
-        bound.dispose()
+    try:
+        with contextlib.closing(_Bound(settings)) as bound:
+            skew = bound.skew()
+    except DatabaseError as error:
+        yield Finding("P005", "error", str(error))
+        return
     yield Finding("P005", "ok", "PostgreSQL answers, at the right revision.")
     late = skew > 2
     hint = "Set both clocks by NTP: states are stamped by ours." if late else ""
     yield Finding("P006", "warning" if late else "ok", f"PostgreSQL's clock and ours differ by {skew:.1f} s.", hint)
+
+
+class _Bound:
+    """The installation's database, verified."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = database.url(settings.database_url, settings.sockets)
+        self._engine = database.engine(url, size=1, name="pantau doctor")
+
+    def skew(self) -> float:
+        """Seconds between its clock and ours. Raises DatabaseError where it cannot be used as it is."""
+        database.verify(self._engine)
+        migrate.demand(self._engine)
+        with self._engine.connect() as connection:
+            theirs = connection.exec_driver_sql("select extract(epoch from clock_timestamp())").scalar_one()
+            return abs(float(theirs) - time.time())
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._engine.dispose()

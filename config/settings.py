@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     the environment wins. An unknown key in the file, or an unknown `PANTAU_` variable, is an error.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True, env_ignore_empty=True
+    )
 
     data: Path = Field(default_factory=default_data, description="directory for the database, keys and spool")
     host: str = Field(default="127.0.0.1", description="address the web server listens on")
@@ -89,7 +91,12 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _database_url(cls, value: str | None) -> str | None:
-        if value and urlsplit(value).scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+        try:
+            parts = urlsplit(value or "postgresql:")
+            scheme = parts.scheme if parts.port != 0 else ""
+        except ValueError:
+            scheme = ""
+        if scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
             raise ValueError("should begin with postgresql://")
         return value or None
 
@@ -167,5 +174,15 @@ def _sentence(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else "a setting"
     if first["type"] == "extra_forbidden":
         return f"The setting '{name}' is not known. Known are: {', '.join(Settings.model_fields)}."
-    reason = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    return f"The setting '{name}' {reason}; it is {first['input']!r}."
+    if name.lower() == "database_url":  # it may hold a password, which is never repeated
+        return "DATABASE_URL cannot be read; it looks like postgresql://user:password@host:5432/database."
+    return f"The setting '{name}' {_reason(name, str(first['type']), str(first['msg']))}; it is {first['input']!r}."
+
+
+def _reason(name: str, kind: str, told: str) -> str:
+    bounds = {type(m).__name__: getattr(m, type(m).__name__.lower()) for m in Settings.model_fields[name].metadata}
+    if {"Ge", "Le"} <= set(bounds):
+        return f"is a number from {bounds['Ge']} to {bounds['Le']}"
+    if kind in ("path_type", "string_type"):
+        return "takes text"
+    return told.removeprefix("Value error, ").removeprefix("Input ")

@@ -6,6 +6,7 @@ whose removal loses history, are left alone when left out.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import math
 import re
@@ -105,6 +106,16 @@ class Limit(Part):
     clear: Number | None = None
     for_: Annotated[Span, Field(ge=0, le=86400 * 30)] = Field(default=300, alias="for")
     clear_for: Annotated[Span, Field(ge=0, le=86400 * 30)] = 0
+
+    @field_validator("measure", mode="before")
+    @classmethod
+    def _measure(cls, value: Any) -> Any:
+        known = {measure.name for probe in catalogue().values() for measure in probe.produces}
+        if value not in known:
+            near = difflib.get_close_matches(str(value), sorted(known), 3, 0.5)
+            hint = f"; did you mean {' or '.join(near)}" if near else ""
+            raise ValueError(f"is no measure that any check brings: {value!r}{hint}")
+        return value
 
     @model_validator(mode="after")
     def _holds(self) -> Limit:

@@ -264,11 +264,12 @@ WRONG = [
     ("hosts: [{name: a, address: 192.0.2.1, checks: [{kind: ssh, credential: c}]}]", "no credential 'c'"),
     ("hosts: [{name: a, address: 192.0.2.1, checks: [{kind: icmp, credential: c}]}]", "takes no credential"),
     ("hosts: [{name: a, address: 192.0.2.1, checks: [icmp, icmp]}]", r"checks\[1\] 'icmp'.*is there twice"),
-    ("hosts: [{name: a, address: 192.0.2.1, thresholds: [{measure: m, state: warning}]}]", "exactly one of 'over' and 'under'"),
-    ("hosts: [{name: a, address: 192.0.2.1, thresholds: [{measure: m, state: warning, over: 1, clear: 2}]}]", "outside its own limit"),
-    ("hosts: [{name: a, address: 192.0.2.1, thresholds: [{measure: m, state: bad, over: 1}]}]", "'state'"),
+    ("hosts: [{name: a, address: 192.0.2.1, thresholds: [{measure: icmp.loss, state: warning}]}]", "exactly one of 'over' and 'under'"),
+    ("hosts: [{name: a, address: 192.0.2.1, thresholds: [{measure: icmp.loss, state: warning, over: 1, clear: 2}]}]", "outside its own limit"),
+    ("hosts: [{name: a, address: 192.0.2.1, thresholds: [{measure: icmp.loss, state: bad, over: 1}]}]", "'state'"),
     ("hosts: [{name: a, address: 192.0.2.1, note: \"\\e[31m\"}]", "cannot be seen"),
     ("hosts: [{name: a, address: 192.0.2.1}]\nremove: [a]", "cannot be both"),
+    ("defaults: {thresholds: [{measure: system.cpu.utilisation, state: warning, over: 1}]}", "did you mean system.cpu.utilization"),
     ("hosts: [7]", r"hosts\[0\]"),
     ("hosts: {a: b}", "'hosts' takes a list"),
     ("hosts: []\nhosts: []", "Line 3: the key 'hosts' was given on line 2 already"),
@@ -323,7 +324,7 @@ def test_stored_host_keys_survive_an_edit_of_the_check(hand: Hand) -> None:
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12)
 numbers = st.floats(min_value=0, max_value=1, allow_nan=False)
-limits = st.fixed_dictionaries({"measure": words, "state": st.sampled_from(["warning", "critical"]), "over": numbers, "part": st.one_of(st.just(""), words), "for": st.integers(0, 7200)})  # fmt: skip
+limits = st.fixed_dictionaries({"measure": st.sampled_from(["icmp.loss", "system.cpu.utilization"]), "state": st.sampled_from(["warning", "critical"]), "over": numbers, "part": st.one_of(st.just(""), words), "for": st.integers(0, 7200)})  # fmt: skip
 some_limits = st.lists(limits, max_size=2, unique_by=lambda limit: (limit["measure"], limit["part"], limit["state"]))
 looks = st.one_of(
     st.fixed_dictionaries({"kind": st.just("icmp"), "name": words, "options": st.fixed_dictionaries({}, optional={"count": st.integers(1, 10)}), "enabled": st.booleans()}),

@@ -1,0 +1,107 @@
+"""The vault: what is sealed for one place opens there alone, and only with a whole and private key."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session, sessionmaker
+
+from config import vault
+from config.vault import VaultError
+from domain.inventory import Check, Credential, Host
+from poller.plan import load as plan
+
+PLACES = ("key", "pub")
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[vault.Sealer, vault.Opener]:
+    key, public = (tmp_path / f"vault.{name}" for name in PLACES)
+    assert vault.create(key, public)
+    return vault.sealer(public), vault.opener(key)
+
+
+def test_what_is_sealed_opens_for_its_place(pair: tuple[vault.Sealer, vault.Opener]) -> None:
+    sealer, opener = pair
+    assert opener.open(sealer.seal(b"secret", "credential:1"), "credential:1") == b"secret"
+
+
+def test_the_same_secret_is_never_sealed_the_same_way(pair: tuple[vault.Sealer, vault.Opener]) -> None:
+    assert pair[0].seal(b"secret", "p") != pair[0].seal(b"secret", "p")
+
+
+def test_a_ciphertext_moved_to_another_place_does_not_open(pair: tuple[vault.Sealer, vault.Opener]) -> None:
+    sealed = pair[0].seal(b"secret", "credential:1")
+    with pytest.raises(VaultError, match="does not open"):
+        pair[1].open(sealed, "credential:2")
+
+
+def test_a_changed_cut_or_foreign_box_does_not_open(pair: tuple[vault.Sealer, vault.Opener], tmp_path: Path) -> None:
+    sealed = pair[0].seal(b"secret", "p")
+    for number in range(len(sealed)):
+        with pytest.raises(VaultError):
+            pair[1].open(sealed[:number] + bytes([sealed[number] ^ 1]) + sealed[number + 1 :], "p")
+        with pytest.raises(VaultError):
+            pair[1].open(sealed[:number], "p")
+    vault.create(tmp_path / "other.key", tmp_path / "other.pub")
+    with pytest.raises(VaultError):
+        vault.opener(tmp_path / "other.key").open(sealed, "p")
+
+
+def test_swapped_rows_give_no_secret_and_a_fault_that_a_person_can_read(
+    session: Session, pair: tuple[vault.Sealer, vault.Opener]
+) -> None:
+    for name in ("a", "b"):
+        sealed = pair[0].seal(b'{"password": "for ' + name.encode() + b'"}', f"credential:{name}")
+        login = Credential(name=name, kind="password", username="u", sealed=sealed, seal_id=name)
+        host = Host(name=name, address="192.0.2.1")
+        host.checks.append(Check(kind="http", name="http", credential=login))
+        session.add(host)
+    session.commit()
+    sessions = sessionmaker(session.get_bind())
+    before = [check for host in plan(sessions, pair[1], 60, 3).hosts.values() for check in host.checks]
+    assert [check.secret.password for check in before if check.secret] == ["for a", "for b"]
+    session.execute(text("update credential c set sealed = o.sealed from credential o where o.name <> c.name"))
+    session.commit()
+    after = [check for host in plan(sessions, pair[1], 60, 3).hosts.values() for check in host.checks]
+    assert [check.secret for check in after] == [None, None]
+    assert all("Enter the credential again" in check.fault for check in after)
+
+
+def test_the_key_is_private_and_the_public_half_is_not(pair: object, tmp_path: Path) -> None:
+    modes = [stat.S_IMODE((tmp_path / f"vault.{name}").stat().st_mode) for name in PLACES]
+    assert modes == [0o600, 0o644]
+
+
+def test_a_key_that_others_can_read_is_refused_with_the_command_that_mends_it(pair: object, tmp_path: Path) -> None:
+    (tmp_path / "vault.key").chmod(0o640)
+    with pytest.raises(VaultError, match="chmod 600"):
+        vault.opener(tmp_path / "vault.key")
+
+
+@pytest.mark.parametrize("content", [b"", b"zz", b"00" * 31, b"\xff\xfe", b"00" * 33])
+def test_a_damaged_key_is_said_and_never_replaced(pair: object, tmp_path: Path, content: bytes) -> None:
+    key = tmp_path / "vault.key"
+    key.write_bytes(content)
+    for use in (lambda: vault.opener(key), lambda: vault.create(key, tmp_path / "vault.pub")):
+        with pytest.raises(VaultError, match="damaged"):
+            use()
+    assert key.read_bytes() == content
+
+
+def test_a_missing_key_is_said(tmp_path: Path) -> None:
+    with pytest.raises(VaultError, match="missing"):
+        vault.opener(tmp_path / "vault.key")
+
+
+def test_a_lost_public_half_is_made_again_from_the_key(pair: tuple[vault.Sealer, vault.Opener], tmp_path: Path) -> None:
+    (tmp_path / "vault.pub").unlink()
+    assert not vault.create(tmp_path / "vault.key", tmp_path / "vault.pub")
+    assert vault.sealer(tmp_path / "vault.pub") == pair[0]
+
+
+def test_a_key_is_never_printed(pair: tuple[vault.Sealer, vault.Opener]) -> None:
+    assert pair[1].private.hex() not in repr(pair[1]) and repr(pair[1].private) not in repr(pair[1])
