@@ -184,7 +184,9 @@ def _again(place: list[str | int], names: Sequence[Any]) -> Iterator[tuple[list[
 
 def _first(error: ValidationError, read: Text) -> str:
     """The first thing wrong, as a sentence."""
-    first = error.errors()[0]
+    errors = error.errors()
+    misspelt = (e for e in errors if e["type"] == "extra_forbidden" and e["loc"][:-1] == errors[0]["loc"][:-1])
+    first = next(misspelt, errors[0]) if errors[0]["type"] == "missing" else errors[0]
     path = [step for step in first["loc"] if isinstance(step, str | int)]
     kind, told = first["type"], str(first.get("ctx", {}).get("error", first["msg"]))
     if kind == "extra_forbidden":
