@@ -26,6 +26,7 @@ def run(settings: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     engine = database.engine(database.url(settings.database_url, settings.sockets), size=1, name="pantau notifier")
     silent, away = False, False
+    stop.wait(SILENT_AFTER)  # after a pause of the whole installation the poller has a right to start first
     while not stop.is_set():
         try:
             silent, away = _look(engine, silent), False

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from flask_babel import get_timezone
 from markupsafe import Markup
 
 from domain.inventory import Threshold
@@ -110,13 +112,13 @@ def preview(one: Chart, lines: Sequence[Line], begin: datetime, end: datetime) -
 def figure(
     one: Chart, lines: Sequence[Line], limits: Sequence[Threshold], begin: datetime, end: datetime
 ) -> dict[str, Any]:
-    """{"data", "layout"} for Plotly; times in UTC, values as stored (shares 0..1, seconds, bytes)."""
+    """{"data", "layout"} for Plotly; times in the reader's zone, values as stored (shares 0..1, seconds, bytes)."""
     data = [
         {
             "type": "scatter",
             "mode": "lines",
             "name": label(one, line),
-            "x": [at.isoformat() for at, _ in line.points],
+            "x": [_local(at) for at, _ in line.points],
             "y": [None if amount is None else float(f"{amount:.5g}") for _, amount in line.points],
             "connectgaps": False,
             "line": {"width": 1.6},
@@ -133,7 +135,7 @@ def figure(
     elif unit == "s":
         axis |= {"tickformat": ".2s", "ticksuffix": "s"}
     layout = {
-        "xaxis": {"type": "date", "range": [begin.isoformat(), end.isoformat()]},
+        "xaxis": {"type": "date", "range": [_local(begin), _local(end)]},
         "yaxis": axis,
         "margin": {"l": 56, "r": 12, "t": 8, "b": 32},
         "showlegend": len(lines) > 1,
@@ -143,6 +145,11 @@ def figure(
         "annotations": notes,
     }
     return {"data": data, "layout": layout}
+
+
+def _local(at: datetime) -> str:
+    """The moment on the reader's own clock: Plotly knows no zones."""
+    return at.astimezone(ZoneInfo(str(get_timezone()))).replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
 def _limits(one: Chart, limits: Sequence[Threshold]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

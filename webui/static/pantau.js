@@ -30,6 +30,8 @@ pantau.refresh = async () => {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const now of document.querySelectorAll("[data-live]")) {
     const then = fresh.querySelector(`[data-live="${CSS.escape(now.dataset.live)}"]`);
+    const charts = (region) => region.querySelectorAll("[data-fig]").length;
+    if (then && now.querySelector(".lively") && charts(now) === charts(then)) continue; // drawn charts redraw themselves
     if (then && then.outerHTML !== (sources.get(now) || now.outerHTML)) swap(now, then);
   }
   document.dispatchEvent(new CustomEvent("pantau:refreshed"));
