@@ -84,9 +84,12 @@ async def test_twenty_bad_machines_leave_ten_honest_ones_alone(honest: int) -> N
         ended = await asyncio.gather(*under_way)
         assert time.monotonic() - began < DEADLINE + 3
         assert memory() - before < 60 * 2**20
-    for look in ended:
+    for index, look in enumerate(ended):
+        assert look.reading.cost.received <= 1.1 * 2**20
+        if index % 3 == 2:  # the endless one did answer 200; what it sends beyond the cap is not taken
+            continue
         assert look.reading.failure is not None
-        assert look.reading.failure.kind in (FailureKind.TIMEOUT, FailureKind.REFUSED, FailureKind.UNSUPPORTED)
+        assert look.reading.failure.kind is FailureKind.TIMEOUT
         assert look.reading.failure.detail.endswith(".")
     lanes.close()
 
