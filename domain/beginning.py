@@ -47,5 +47,5 @@ def prepare(session: Session, machine: str, local: bool) -> None:
     host = Host(name=machine, address="127.0.0.1", note="The machine Pantau runs on.")
     host.checks.append(Check(kind="icmp", name="ping"))
     if local:
-        host.checks.append(Check(kind="local", name="system", reachability=False))
+        host.checks.append(Check(kind="local", name="system"))  # where pings are not allowed, this still says it is up
     session.add(host)
