@@ -27,6 +27,8 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 IDLE_CHECK = 10.0
 """Seconds between two wake-ups of an idle transport. Stock paramiko wakes ten times a second to see whether it was
 closed: a thousand idle transports then burn half a core. It is a private attribute: tests watch that it still works."""
+LINE_BYTES = 2 * PROBE_BYTES
+"""The most bytes one connection takes in from one look to the next."""
 KEX_FIRST = ("curve25519-sha256@libssh.org", "curve25519-sha256")
 
 
@@ -48,6 +50,11 @@ class CountedSocket:
 
     def __init__(self, line: socket.socket) -> None:
         self.line, self.sent, self.received = line, 0, 0
+        self._most = LINE_BYTES
+
+    def allow(self) -> None:
+        """A new look begins: so many bytes more may come in, on any channel or none, until the next one."""
+        self._most = self.received + LINE_BYTES
 
     def send(self, data: bytes) -> int:
         """As socket.send."""
@@ -59,6 +66,8 @@ class CountedSocket:
         """As socket.recv."""
         data = self.line.recv(size)
         self.received += len(data)
+        if self.received > self._most:  # the library keeps all that is sent, whatever window it was given
+            return b""  # as if it had hung up: the transport ends and lets everything go
         return data
 
     def __getattr__(self, name: str) -> Any:
@@ -98,6 +107,7 @@ class Session:
     def ask(self, first: bool, facts: bool, deadline: Deadline) -> unix.Snapshot:
         """One look through the kept shell. Raises Broken, TooLate, TooMuch, or Refused where there is no shell."""
         nonce = secrets.token_hex(8)
+        self._line.allow()
         try:
             channel = self._shell(deadline)
             channel.settimeout(deadline.check())

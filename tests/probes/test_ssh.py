@@ -209,6 +209,19 @@ def test_an_endless_answer_is_cut_at_a_mebibyte(keep: Keep) -> None:
     assert "1024 KiB" in (reading.failure.detail if reading.failure else "")
 
 
+def test_a_flood_on_standard_error_ends_the_connection_and_not_our_memory(keep: Keep) -> None:
+    with sshd("ForceCommand /bin/sh -c 'yes junk >&2'") as own:
+        before = memory()
+        reading = look(target(own.port, own.key, deadline=4), keep)
+        assert reading.failure is not None
+        assert memory() - before < 40 * 2**20
+
+
+def memory() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
 def test_a_shell_that_never_answers_ends_by_the_deadline(keep: Keep) -> None:
     with sshd("ForceCommand /bin/sleep 60") as own:
         began = time.monotonic()
