@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from flask_babel import get_timezone
 from markupsafe import Markup
 
 from domain.inventory import Threshold
-from webui.language import gettext, lazy_gettext
+from webui.language import gettext, lazy_gettext, locale
+from webui.ranges import zone
 from webui.series import Line
-from webui.wording import number, titles, value
+from webui.wording import number, share, titles, value
 
 WIDE, TALL = 600, 150
 MOST = 8
 """Lines in one chart; more cannot be told apart. Those with the highest values stay."""
+
+Outage = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,26 @@ class Chart:
     title: Any
     names: tuple[str, ...]
     totals: bool = False
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a chart's axis counts: values are divided by `by` and called `unit`."""
+
+    by: float
+    unit: str
     share: bool = False
 
 
 CHARTS = (
-    Chart("cpu", lazy_gettext("CPU"), ("system.cpu.utilization", "system.cpu.iowait", "system.cpu.steal"), True, True),
-    Chart("memory", lazy_gettext("Memory"), ("system.memory.utilization", "system.paging.utilization"), share=True),
-    Chart("disks", lazy_gettext("File systems"), ("system.filesystem.utilization",), share=True),
+    Chart("cpu", lazy_gettext("CPU"), ("system.cpu.utilization", "system.cpu.iowait", "system.cpu.steal"), True),
+    Chart("memory", lazy_gettext("Memory"), ("system.memory.utilization", "system.paging.utilization")),
+    Chart("disks", lazy_gettext("File systems"), ("system.filesystem.utilization",)),
     Chart("ping", lazy_gettext("Ping"), ("icmp.rtt.median", "icmp.rtt.p95", "icmp.rtt.max")),
-    Chart("loss", lazy_gettext("Ping loss"), ("icmp.loss",), share=True),
+    Chart("loss", lazy_gettext("Ping loss"), ("icmp.loss",)),
     Chart("network", lazy_gettext("Network"), ("system.network.io.receive", "system.network.io.transmit")),
     Chart("io", lazy_gettext("Disk traffic"), ("system.disk.io.read", "system.disk.io.write")),
-    Chart("busy", lazy_gettext("Disk busy"), ("system.disk.utilization",), share=True),
+    Chart("busy", lazy_gettext("Disk busy"), ("system.disk.utilization",)),
     Chart(
         "load",
         lazy_gettext("Load"),
@@ -53,25 +62,42 @@ CHARTS = (
         "pressure",
         lazy_gettext("Pressure"),
         ("system.linux.pressure.cpu.some", "system.linux.pressure.memory.full", "system.linux.pressure.io.full"),
-        share=True,
     ),
 )
-PLAIN = {
-    "system.cpu.load_average.1m",
-    "system.cpu.load_average.5m",
-    "system.cpu.load_average.15m",
-    "system.processes.count",
-}
-"""Measures whose unit is 1 and that are counts, not shares."""
+"""Measures read best together. Whatever else a probe brings gets a chart of its own, see `charts`."""
+FOLDED = frozenset(
+    {
+        "http.response.size", "http.status_code", "icmp.rtt.jitter", "icmp.rtt.min", "system.disk.operation_time",
+        "system.disk.operations", "system.filesystem.inodes.utilization", "system.filesystem.limit",
+        "system.filesystem.usage", "system.memory.limit", "system.memory.usage", "system.network.errors.receive",
+        "system.network.errors.transmit", "system.paging.limit", "system.paging.usage", "system.reboot.required",
+        "system.services.failed", "system.uptime", "system.users.count",
+    }
+)  # fmt: skip
+"""Rarely looked at as a curve: drawn only when all measures are asked for."""
+SHARES = (".utilization", ".loss", ".iowait", ".steal", ".some", ".full")
+"""How a measure of unit 1 ends that is a share of a whole; any other of unit 1 is a count."""
+TIMES = ((172800.0, 86400.0, lazy_gettext("days")), (7200.0, 3600.0, lazy_gettext("hours")), (120.0, 60.0, lazy_gettext("min")), (1.0, 1.0, "s"), (0.0, 0.001, "ms"))  # fmt: skip
+SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def charts(lines: Sequence[Line], every: bool = False) -> tuple[list[tuple[Chart, list[Line]]], int]:
+    """The charts these lines fill, and how many more there are that are folded away unless `every`."""
+    kinds, single = list(CHARTS), {name for one in CHARTS for name in one.names}
+    left = sorted({line.name for line in lines if line.known} - single)
+    kinds += [_single(name) for name in left if every or name not in FOLDED]
+    filled = [(kind, own) for kind in kinds if (own := of(kind, lines))]
+    return filled, 0 if every else sum(name in FOLDED for name in left)
 
 
 def chart(key: str) -> Chart | None:
-    """The kind of chart of that key."""
-    return next((one for one in CHARTS if one.key == key), None)
+    """The kind of chart of that key: one of CHARTS, or a measure that some probe declares."""
+    known = next((one for one in CHARTS if one.key == key), None)
+    return known or (_single(key) if key in titles() else None)
 
 
 def of(one: Chart, lines: Sequence[Line]) -> list[Line]:
-    """The lines that belong in the chart, the highest first, at most MOST."""
+    """The lines that belong in the chart, at most MOST (the highest), in the chart's own order."""
     own = [line for line in lines if line.name in one.names and not (one.totals and line.part) and line.known]
     if len(own) > MOST:
         own = sorted(own, key=lambda line: -max(line.known))[:MOST]
@@ -86,89 +112,174 @@ def label(one: Chart, line: Line) -> str:
     return f"{title} {line.part}".strip()
 
 
-def said(line: Line) -> str:
-    """A number of this line in words."""
-    return "" if not line.known else shown(line, line.known[-1])
-
-
 def shown(line: Line, amount: float) -> str:
     """`amount` as a person would say it."""
-    return number(amount, 2) if line.name in PLAIN else value(amount, line.unit)
+    if line.unit == "1" and not _share(line):
+        return number(amount, 2)
+    if line.unit == "1/s":
+        return f"{number(amount, 2)}/s"
+    return value(amount, line.unit)
 
 
-def preview(one: Chart, lines: Sequence[Line], begin: datetime, end: datetime) -> Markup:
+def says(one: Chart, lines: Sequence[Line], clock: Any) -> str:
+    """The chart in a sentence: now, least and most (and when) of its first line, or of the highest of many parts."""
+    named = len(lines) > 1
+    line = max(lines, key=lambda line: line.known[-1]) if named and len(one.names) == 1 else lines[0]
+    known = line.known
+    peak = next(at for at, amount in line.points if amount == max(known))
+    sentence = gettext(
+        "now %(now)s, least %(least)s, most %(most)s at %(when)s",
+        now=shown(line, known[-1]), least=shown(line, min(known)), most=shown(line, max(known)), when=clock(peak),
+    )  # fmt: skip
+    return f"{label(one, line)}: {sentence}." if named else f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def preview(
+    lines: Sequence[Line],
+    limits: Sequence[Threshold],
+    outages: Sequence[Outage],
+    begin: datetime,
+    end: datetime,
+) -> Markup:
     """The chart as the server draws it: real data in the first paint, and all there is without JavaScript."""
-    top = _top(one, lines)
+    top = _top(lines, limits)
+    span = (end - begin).total_seconds() or 1.0
+    bands = [
+        Markup('<path class="outage" d="M{:.1f} 0V{}H{:.1f}V0z"/>').format(
+            (a - begin).total_seconds() / span * WIDE, TALL, (b - begin).total_seconds() / span * WIDE
+        )
+        for a, b in outages
+    ]
+    grid = [Markup('<path class="grid" d="M0 {:.1f}H{}"/>').format(_y(part), WIDE) for part in (0, 1 / 3, 2 / 3, 1)]
+    bars = [
+        Markup('<path class="limit {}" d="M0 {:.1f}H{}"/>').format(limit.state, _y(at / top), WIDE)
+        for limit, at in _drawn(lines, limits)
+        if at <= top
+    ]
     paths = [_path(line, begin, end, top, index) for index, line in enumerate(lines)]
-    grid = Markup("").join(
-        Markup('<path class="grid" d="M0 {0:.1f}H{1}"/>').format(TALL * share, WIDE)
-        for share in (0.02, 0.34, 0.66, 0.98)
-    )
     return Markup(
-        '<svg class="plot" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">{}{}</svg>'
-    ).format(WIDE, TALL, grid, Markup("").join(paths))
+        '<svg class="plot" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>'
+    ).format(WIDE, TALL, Markup("").join([*bands, *grid, *bars, *paths]))
 
 
 def figure(
-    one: Chart, lines: Sequence[Line], limits: Sequence[Threshold], begin: datetime, end: datetime
+    one: Chart,
+    lines: Sequence[Line],
+    limits: Sequence[Threshold],
+    outages: Sequence[Outage],
+    begin: datetime,
+    end: datetime,
 ) -> dict[str, Any]:
-    """{"data", "layout"} for Plotly; times in the reader's zone, values as stored (shares 0..1, seconds, bytes)."""
+    """{"data", "layout"} for Plotly; times on the reader's clock, values in the unit the axis names."""
+    scale = _scale(lines)
+    form = ".1%" if scale.share else ",.3~r"
     data = [
         {
             "type": "scatter",
-            "mode": "lines",
+            "mode": "lines+markers" if len(line.known) == 1 else "lines",
             "name": label(one, line),
             "x": [_local(at) for at, _ in line.points],
-            "y": [None if amount is None else float(f"{amount:.5g}") for _, amount in line.points],
+            "y": [None if amount is None else float(f"{amount / scale.by:.5g}") for _, amount in line.points],
             "connectgaps": False,
             "line": {"width": 1.6},
+            "hovertemplate": f"%{{y:{form}}}{'' if scale.share else ' ' + scale.unit}",
         }
         for line in lines
     ]
-    shapes, notes = _limits(one, limits)
     axis: dict[str, Any] = {"rangemode": "tozero", "fixedrange": True}
-    unit = lines[0].unit if lines else "1"
-    if one.share:
-        axis |= {"tickformat": ".0%", "range": [0, max(1.0, _top(one, lines))]}
-    elif unit in ("By", "By/s"):
-        axis |= {"tickformat": ".3s", "ticksuffix": unit.replace("By", "B")}
-    elif unit == "s":
-        axis |= {"tickformat": ".2s", "ticksuffix": "s"}
+    if scale.share:
+        axis |= {"tickformat": ".0%", "range": [0, _top(lines, limits)]}
+    elif scale.unit:
+        axis |= {"ticksuffix": f" {scale.unit}"}
+    bars, notes = _limits(lines, limits, scale)
     layout = {
         "xaxis": {"type": "date", "range": [_local(begin), _local(end)]},
         "yaxis": axis,
-        "margin": {"l": 56, "r": 12, "t": 8, "b": 32},
-        "showlegend": len(lines) > 1,
-        "legend": {"orientation": "h", "y": -0.2},
+        "margin": {"l": 64, "r": 8, "t": 8, "b": 36},
+        "showlegend": False,
         "hovermode": "x unified",
-        "shapes": shapes,
+        "separators": ",." if locale().language == "id" else ".,",
+        "shapes": [*(_band(outage) for outage in outages), *bars],
         "annotations": notes,
     }
     return {"data": data, "layout": layout}
 
 
+def _single(name: str) -> Chart:
+    return Chart(name, lazy_gettext(titles().get(name, name)), (name,))
+
+
+def _share(line: Line) -> bool:
+    return line.unit == "1" and line.name.endswith(SHARES)
+
+
+def _scale(lines: Sequence[Line]) -> Scale:
+    """The unit in which the highest value reads best."""
+    top, unit = max((abs(v) for line in lines for v in line.known), default=0.0), lines[0].unit if lines else "1"
+    if not lines or _share(lines[0]):
+        return Scale(1.0, "", share=bool(lines))
+    if unit in ("By", "By/s"):
+        step = next((n for n in range(len(SIZES)) if top < 1024 ** (n + 1)), len(SIZES) - 1)
+        return Scale(1024.0**step, SIZES[step] + unit[2:])
+    if unit == "s":
+        by, name = next((by, name) for least, by, name in TIMES if top >= least)
+        return Scale(by, str(name))
+    return Scale(1.0, {"1": "", "1/s": "/s"}.get(unit, unit.replace("{", "").replace("}", "")))
+
+
 def _local(at: datetime) -> str:
     """The moment on the reader's own clock: Plotly knows no zones."""
-    return at.astimezone(ZoneInfo(str(get_timezone()))).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    return at.astimezone(zone()).replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
-def _limits(one: Chart, limits: Sequence[Threshold]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The limits on this chart's measures as lines with words."""
-    shapes, notes = [], []
+def _drawn(lines: Sequence[Line], limits: Sequence[Threshold]) -> list[tuple[Threshold, float]]:
+    """The limits that concern a line of this chart, with where they lie; equal ones once."""
+    kept: dict[tuple[str, float], Threshold] = {}
     for limit in limits:
         at = limit.over if limit.over is not None else limit.under
-        if limit.measure not in one.names or at is None:
-            continue
-        text = gettext("critical") if limit.state == "critical" else gettext("warning")
+        if at is not None and any(line.name == limit.measure and limit.part in ("", line.part) for line in lines):
+            kept.setdefault((limit.state, at), limit)
+    return [(limit, at) for (_, at), limit in kept.items()]
+
+
+def _limits(
+    lines: Sequence[Line], limits: Sequence[Threshold], scale: Scale
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The limits on this chart's measures as lines with words. The name of a shape says its colour to the page."""
+    shapes, notes = [], []
+    for limit, at in _drawn(lines, limits):
+        y = at / scale.by
+        word = gettext("critical") if limit.state == "critical" else gettext("warning")
+        said = share(at, 1) if scale.share else f"{number(y, 2)} {scale.unit}".strip()
         line = {"width": 1, "dash": "dash" if limit.state == "critical" else "dot"}
-        shapes.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at, "line": line})
-        notes.append({"xref": "paper", "x": 1, "y": at, "text": text, "showarrow": False, "xanchor": "right", "yanchor": "bottom", "font": {"size": 11}})  # fmt: skip
+        shapes.append({"type": "line", "name": limit.state, "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line})  # fmt: skip
+        text = f"{limit.part} {word} {said}".strip()
+        side = {"xanchor": "right", "x": 1} if limit.state == "critical" else {"xanchor": "left", "x": 0}
+        notes.append({"xref": "paper", **side, "y": y, "text": _plain(text), "showarrow": False, "yanchor": "bottom" if limit.over is None or y < 0.9 or not scale.share else "top", "font": {"size": 11}})  # fmt: skip
     return shapes, notes
 
 
-def _top(one: Chart, lines: Sequence[Line]) -> float:
-    highest = max((max(line.known) for line in lines if line.known), default=1.0)
-    return max(1.0, highest) if one.share else (highest * 1.08 or 1.0)
+def _plain(text: str) -> str:
+    """Words for Plotly, which would read `<` as the beginning of markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _band(outage: Outage) -> dict[str, Any]:
+    begin, end = outage
+    return {"type": "rect", "name": "outage", "xref": "x", "yref": "paper", "x0": _local(begin), "x1": _local(end), "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}}  # fmt: skip
+
+
+def _top(lines: Sequence[Line], limits: Sequence[Threshold]) -> float:
+    """How high the axis goes. Shares fill the whole scale, except lines that stay so low that it would hide them."""
+    highest = max((max(line.known) for line in lines if line.known), default=0.0)
+    if lines and _share(lines[0]):
+        near = [at for _, at in _drawn(lines, limits)]
+        return max(1.0, highest) if highest > 0.1 or near else max(0.05, highest * 1.3)
+    return highest * 1.08 or 1.0
+
+
+def _y(part: float) -> float:
+    return TALL * (0.98 - 0.96 * min(1.0, max(0.0, part)))
 
 
 def _path(line: Line, begin: datetime, end: datetime, top: float, index: int) -> Markup:
@@ -176,9 +287,7 @@ def _path(line: Line, begin: datetime, end: datetime, top: float, index: int) ->
     words, down = [], False
     for at, amount in line.points:
         if amount is not None:
-            x = (at - begin).total_seconds() / span * WIDE
-            y = TALL * (0.98 - 0.96 * min(1.0, max(0.0, amount / top)))
-            words.append(f"{'L' if down else 'M'}{x:.1f} {y:.1f}")
+            words.append(f"{'L' if down else 'M'}{(at - begin).total_seconds() / span * WIDE:.1f} {_y(amount / top):.1f}")
         down = amount is not None
     if len(words) == 1:
         words.append("h1.5")

@@ -6,22 +6,26 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
 
+from domain.clock import now
 from domain.inventory import Check
 from domain.records import MetricSet, raw, roll_1d, roll_1h
 from webui import store
 
-RANGES = {"1h": timedelta(hours=1), "6h": timedelta(hours=6), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30), "1y": timedelta(days=365)}  # fmt: skip
 RAW_FOR, HOURS_FOR = timedelta(hours=48), timedelta(days=60)
 """Single samples are read for ranges up to the first, hourly rollups up to the second, daily ones beyond."""
 GAP = 3.5
 """A hole longer than so many usual steps is drawn as a hole."""
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 Point = tuple[datetime, float | None]
+Row = tuple[int, datetime, int, list[float | None]]
+"""(check, moment, set, values) as read."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,7 @@ def lines(host_id: int, begin: datetime, end: datetime, width: int, names: Seque
     if span <= RAW_FOR:
         rows = _read(raw, raw.c.v, host_id, begin, end)
     else:
-        stored = roll_1h if span <= HOURS_FOR else roll_1d
-        tail = end - timedelta(hours=2 if stored is roll_1h else 26)
-        rows = [*_read(stored, stored.c.vavg, host_id, begin, tail), *_read(raw, raw.c.v, host_id, tail, end)]
+        rows = _rolled(host_id, begin, end, span <= HOURS_FOR)
     sets = _sets({row[2] for row in rows})
     found: dict[tuple[int, str, str, str], list[Point]] = defaultdict(list)
     for check, at, set_id, values in rows:
@@ -58,8 +60,18 @@ def lines(host_id: int, begin: datetime, end: datetime, width: int, names: Seque
     return [Line(*key, tuple(thin(_with_gaps(points), begin, end, width))) for key, points in found.items()]
 
 
+def averaged(span: timedelta) -> timedelta | None:
+    """What one point of a range so long stands for: the average of an hour or of a day; None for single looks."""
+    if span <= RAW_FOR:
+        return None
+    return timedelta(hours=1) if span <= HOURS_FOR else timedelta(days=1)
+
+
 def thin(points: Sequence[Point], begin: datetime, end: datetime, width: int) -> Iterable[Point]:
-    """At most about `width` points: of each stretch the lowest and the highest, in their order; gaps stay."""
+    """At most about `width` points: of each stretch the lowest and the highest, in their order.
+
+    Gaps stay, and so does the newest point: it is what is told as now.
+    """
     if len(points) <= width:
         return points
     step = (end - begin) / max(width // 2, 1)
@@ -75,7 +87,8 @@ def thin(points: Sequence[Point], begin: datetime, end: datetime, width: int) ->
             kept.append(point)
         else:
             bucket.append(point)
-    return kept + _extremes(bucket)
+    kept += _extremes(bucket)
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
 def _extremes(bucket: list[Point]) -> list[Point]:
@@ -99,9 +112,33 @@ def _with_gaps(points: list[Point]) -> list[Point]:
     return kept
 
 
+def _rolled(host_id: int, begin: datetime, end: datetime, hours: bool) -> list[Row]:
+    """Averages by the hour, or by the day; the newest two, which may not be rolled up yet, are made here."""
+    stored, finer = (roll_1h, raw) if hours else (roll_1d, roll_1h)
+    step = timedelta(hours=1) if hours else timedelta(days=1)
+    tail = _floor(now() - step, step)
+    rows = _read(stored, stored.c.vavg, host_id, begin, min(tail, end))
+    if end <= tail:
+        return rows
+    buckets: dict[tuple[int, datetime, int], list[list[float | None]]] = defaultdict(list)
+    values = finer.c.v if finer is raw else finer.c.vavg
+    for check, at, set_id, numbers in _read(finer, values, host_id, max(tail, begin), end):
+        buckets[check, max(_floor(at, step), begin), set_id].append(numbers)
+    return rows + [(*key, [_mean(column) for column in zip(*found, strict=False)]) for key, found in buckets.items()]
+
+
+def _floor(at: datetime, step: timedelta) -> datetime:
+    return EPOCH + (at - EPOCH) // step * step
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
 def _read(
     table: Any, values: Any, host_id: int, begin: datetime, end: datetime
-) -> list[tuple[int, datetime, int, list[float | None]]]:
+) -> list[Row]:
     found = store.session().execute(
         select(table.c.check_id, table.c.ts, table.c.set_id, values)
         .join(Check, Check.id == table.c.check_id)
