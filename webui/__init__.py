@@ -23,6 +23,7 @@ from webui import (
     machine,
     machines,
     people,
+    samples,
     setup,
     status,
     store,
@@ -40,6 +41,7 @@ BLUEPRINTS = (
     stream.blueprint,
     machine.blueprint,
     machine.figure_blueprint,
+    samples.blueprint,
     people.blueprint,
     setup.blueprint,
 )

@@ -177,7 +177,7 @@ def figure(
         {
             "type": "scatter",
             "mode": "lines+markers" if len(line.known) == 1 else "lines",
-            "name": label(one, line),
+            "name": _plain(label(one, line)),
             "x": [_local(at) for at, _ in line.points],
             "y": [None if amount is None else float(f"{amount / scale.by:.5g}") for _, amount in line.points],
             "connectgaps": False,
@@ -287,7 +287,9 @@ def _path(line: Line, begin: datetime, end: datetime, top: float, index: int) ->
     words, down = [], False
     for at, amount in line.points:
         if amount is not None:
-            words.append(f"{'L' if down else 'M'}{(at - begin).total_seconds() / span * WIDE:.1f} {_y(amount / top):.1f}")
+            words.append(
+                f"{'L' if down else 'M'}{(at - begin).total_seconds() / span * WIDE:.1f} {_y(amount / top):.1f}"
+            )
         down = amount is not None
     if len(words) == 1:
         words.append("h1.5")

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request, url_for
 from markupsafe import Markup
-from sqlalchemy import or_, select
+from sqlalchemy import Select, func, or_, select
 from werkzeug.wrappers import Response as Plain
 
 from domain.clock import now
-from domain.inventory import Check, Credential, Host, HostKey, Threshold, host_in_group
-from domain.records import FactSeen, Incident, Latest, MetricSet, StateInterval, Track
+from domain.inventory import Check, Credential, Host, HostKey
+from domain.records import FactSeen, FailureSeen, Incident, Latest, MetricSet, StateInterval, Track
 from domain.requests import Look
+from probes import catalogue
 from webui import access, board, figures, series, store
 from webui.drawing import strip
 from webui.language import gettext, lazy_gettext
-from webui.series import RANGES, Line
+from webui.limits import limits
+from webui.ranges import RANGES, Window, window
+from webui.series import Line
+from webui.wording import clock, span, titles
 
 blueprint = Blueprint("machine", __name__, url_prefix="/machines/<int:host_id>")
 figure_blueprint = Blueprint("figure", __name__, url_prefix="/api/fig/machine/<int:host_id>")
 
-PREVIEW = 200
-INCIDENTS, SAMPLES = 20, 50
+PREVIEW = 240
+INCIDENTS = 20
+ROWS = 24
+"""Rows of the table under a chart."""
+PATIENCE = timedelta(seconds=30)
+"""So long a look somebody asked for is waited for."""
+LATE = 2.5
+"""A check whose newest look is older than so many of its intervals is told as overdue."""
+KINDS = {
+    "unreachable": lazy_gettext("Unreachable"),
+    "timeout": lazy_gettext("No answer in time"),
+    "refused": lazy_gettext("Refused"),
+    "denied": lazy_gettext("Not let in"),
+    "untrusted": lazy_gettext("Not trusted"),
+    "unsupported": lazy_gettext("Cannot be asked"),
+    "broken": lazy_gettext("Our own fault"),
+}
+"""Kinds of failure (domain.reading.FailureKind) as people call them."""
 FACTS = {
     "os.description": lazy_gettext("System"),
     "os.version": lazy_gettext("Kernel"),
@@ -52,23 +71,36 @@ HEADLINES = (
 
 @dataclass(frozen=True)
 class Box:
-    """One chart on the page: its own drawing, and a sentence with its numbers."""
+    """One chart on the page: its own drawing, a sentence with its numbers, and its rows for who prefers a table."""
 
     chart: figures.Chart
     lines: list[tuple[str, Line]]
     preview: Markup
     says: str
+    rows: list[tuple[datetime, list[str]]]
 
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One check with its newest look."""
+    """One check with its newest look. `failing_since` is when it began to fail the way it does now."""
 
     check: Check
     latest: Latest | None
     state: str
     credential: str
     next_at: datetime | None
+    overdue: bool
+    failing_since: datetime | None
+
+
+@dataclass(frozen=True)
+class Numeral:
+    """One of the numbers at the top; `old` says since when it is no longer true, and is empty while it is."""
+
+    title: Any
+    says: str
+    part: str
+    old: str
 
 
 @blueprint.get("")
@@ -76,30 +108,37 @@ class CheckRow:
 def show(host_id: int) -> str:
     """The whole page; its parts are fetched anew by themselves."""
     host, moment = access.host(host_id), now()
-    wanted = _range(_fitting(moment - host.created_at))
-    begin = moment - RANGES[wanted]
+    chosen = window(request.args, moment, _fitting(moment - host.created_at))
+    every = request.args.get("all") == "1"
     found = next(m for m in board.machines(access.person()) if m.id == host.id)
-    checks = _checks(host)
+    checks, pulse = _checks(host, moment), board.pulse(moment)
+    boxes, folded = _boxes(host, chosen, every)
+    incidents, asked = _incidents(host), _asked(host)
     return render_template(
         "machines/show.html",
         active="machines.index",
-        pulse=board.pulse(moment),
+        pulse=pulse,
         host=host,
         machine=found,
+        stale=_stale(host, found.state, checks, pulse, moment),
         day=strip(board.histories([host.id], moment - timedelta(hours=24)).get(host.id, []), moment, wide=True),
         availability=_availability(host.id, moment - timedelta(days=30), moment),
         checks=checks,
         numbers=_numbers(checks),
-        boxes=_boxes(host, begin, moment),
+        boxes=boxes,
+        folded=folded,
+        every=every,
+        averaged=series.averaged(chosen.span),
         facts=_facts(host),
-        incidents=_incidents(host),
+        incidents=incidents,
+        about=_about(host, incidents),
         offered=_offered(host),
-        looking=_looking(host),
+        looking=asked is not None and moment - asked < PATIENCE,
+        unanswered=asked is not None and moment - asked >= PATIENCE,
+        kinds=KINDS,
+        labels={probe.kind: probe.label for probe in catalogue().values()},
         ranges=list(RANGES),
-        range=wanted,
-        begin=begin,
-        end=moment,
-        shown_at=_shown_at,
+        window=chosen,
         ssh_open=_ssh_open(checks),
     )
 
@@ -109,53 +148,25 @@ def show(host_id: int) -> str:
 def look(host_id: int) -> Plain:
     """Look at all its checks now; the page follows."""
     host = access.host(host_id)
-    if not _looking(host):
+    asked = _asked(host)
+    if host.enabled and (asked is None or now() - asked > PATIENCE):
         store.session().add(Look(id=str(uuid.uuid4()), kind="run", host_id=host.id, asked_by=access.person().id))
         store.session().commit()
-    return redirect(url_for("machine.show", host_id=host.id, range=_range()), 303)
-
-
-@blueprint.get("/samples.csv")
-@access.signed_in
-def samples(host_id: int) -> Response:
-    """The samples of the chosen range, one row a look and measure, for a spreadsheet."""
-    host, moment = access.host(host_id), now()
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(["at (UTC)", "check", "measure", "part", "unit", "value"])
-    names = {check.id: check.name for check in host.checks}
-    for line in series.lines(host.id, moment - RANGES[_range()], moment, 100_000):
-        for at, value in line.points:
-            if value is not None:
-                words = (names.get(line.check_id, ""), line.name, line.part, line.unit)
-                writer.writerow([at.isoformat(), *(harmless(word) for word in words), repr(value)])
-    answer = Response(out.getvalue(), mimetype="text/csv")
-    answer.headers["Content-Disposition"] = f'attachment; filename="machine-{host.id}-{_range()}.csv"'
-    return answer
+    query: dict[str, Any] = window(request.form, now()).query
+    return redirect(url_for("machine.show", host_id=host.id, **query), 303)
 
 
 @figure_blueprint.get("/<key>")
 @access.signed_in
 def draw(host_id: int, key: str) -> Response:
-    """{data, layout} of one chart for Plotly."""
+    """{data, layout} of one chart for Plotly: `?range=` or `?from=&to=`, and `px`, the width it will have."""
     host, kind = access.host(host_id), figures.chart(key)
     if kind is None:
         abort(404)
-    moment = now()
-    begin = moment - RANGES[_range()]
+    chosen = window(request.args, now())
     width = min(max(request.args.get("px", 600, int), 100), 4000)
-    lines = figures.of(kind, series.lines(host.id, begin, moment, int(width / 1.5), kind.names))
-    return jsonify(figures.figure(kind, lines, _limits(host), begin, moment))
-
-
-def harmless(text: str) -> str:
-    """A cell no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-def _range(usual: str = "24h") -> str:
-    asked = request.values.get("range", usual)
-    return asked if asked in RANGES else usual
+    own = figures.of(kind, series.lines(host.id, chosen.begin, chosen.end, int(width / 1.5), kind.names))
+    return jsonify(figures.figure(kind, own, limits(host), _outages(host.id, chosen), chosen.begin, chosen.end))
 
 
 def _fitting(age: timedelta) -> str:
@@ -163,20 +174,48 @@ def _fitting(age: timedelta) -> str:
     return next((name for name in ("1h", "6h") if age < RANGES[name]), "24h")
 
 
-def _boxes(host: Host, begin: datetime, end: datetime) -> list[Box]:
-    lines, boxes = series.lines(host.id, begin, end, PREVIEW), []
-    for kind in figures.CHARTS:
-        own = figures.of(kind, lines)
-        if own:
-            named = [(figures.label(kind, line), line) for line in own]
-            boxes.append(Box(kind, named, figures.preview(kind, own, begin, end), _says(own[0])))
-    return boxes
+def _boxes(host: Host, chosen: Window, every: bool) -> tuple[list[Box], int]:
+    begin, end = chosen.begin, chosen.end
+    found, folded = figures.charts(series.lines(host.id, begin, end, PREVIEW), every)
+    bars, outages = limits(host), _outages(host.id, chosen)
+    boxes = [
+        Box(
+            kind,
+            [(figures.label(kind, line), line) for line in own],
+            figures.preview(own, bars, outages, begin, end),
+            figures.says(kind, own, clock),
+            _table(own, chosen),
+        )
+        for kind, own in found
+    ]
+    return boxes, folded
 
 
-def _shown_at(line: Line, at: datetime) -> str:
-    """The line's value at that moment, or a dash: lines are thinned each for itself."""
-    amount = next((value for moment, value in line.points if moment == at), None)
-    return "–" if amount is None else figures.shown(line, amount)
+def _table(lines: Sequence[Line], chosen: Window) -> list[tuple[datetime, list[str]]]:
+    """The newest value of each line in each of ROWS equal stretches, newest first; a dash where there is none."""
+    step = chosen.span / ROWS
+    found: dict[int, dict[int, tuple[datetime, float]]] = {}
+    for column, line in enumerate(lines):
+        for at, amount in line.points:
+            if amount is not None:
+                found.setdefault(int((at - chosen.begin) / step), {})[column] = (at, amount)
+    return [
+        (
+            max(at for at, _ in row.values()),
+            [figures.shown(line, row[column][1]) if column in row else "–" for column, line in enumerate(lines)],
+        )
+        for _, row in sorted(found.items(), reverse=True)
+    ]
+
+
+def _outages(host_id: int, chosen: Window) -> list[figures.Outage]:
+    """When it was down within the stretch shown."""
+    rows = board.histories([host_id], chosen.begin).get(host_id, [])
+    return [
+        (max(begin, chosen.begin), min(end or chosen.end, chosen.end))
+        for begin, end, state in rows
+        if state == "down" and begin < chosen.end
+    ]
 
 
 def _ssh_open(checks: list[CheckRow]) -> bool:
@@ -185,46 +224,61 @@ def _ssh_open(checks: list[CheckRow]) -> bool:
     return found and not any(row.check.kind == "ssh" for row in checks)
 
 
-def _says(line: Line) -> str:
-    known = line.known
-    return gettext(
-        "Now %(now)s, least %(least)s, most %(most)s.",
-        now=figures.shown(line, known[-1]),
-        least=figures.shown(line, min(known)),
-        most=figures.shown(line, max(known)),
-    )
-
-
-def _checks(host: Host) -> list[CheckRow]:
+def _checks(host: Host, moment: datetime) -> list[CheckRow]:
     database = store.session()
     newest = {row.check_id: row for row in database.scalars(select(Latest).where(Latest.host_id == host.id))}
     subjects = [f"check:{check.id}" for check in host.checks]
     states = {row.subject: row.state for row in database.scalars(select(Track).where(Track.subject.in_(subjects)))}
     names = {row.id: row.name for row in database.execute(select(Credential.id, Credential.name))}
+    begun = {row[0]: row[1] for row in database.execute(_begun(host))}
     rows = []
     for check in host.checks:
-        latest = newest.get(check.id)
-        pace = check.interval_s or host.interval_s or store.settings().interval
-        state = "disabled" if not (check.enabled and host.enabled) else states.get(f"check:{check.id}", "pending")
+        latest, on = newest.get(check.id), check.enabled and host.enabled
+        pace = timedelta(seconds=check.interval_s or host.interval_s or store.settings().interval)
         rows.append(
             CheckRow(
-                check, latest, state, names.get(check.credential_id or 0, ""),
-                latest.ts + timedelta(seconds=pace) if latest and state != "disabled" else None,
+                check=check,
+                latest=latest,
+                state=states.get(f"check:{check.id}", "pending") if on else "disabled",
+                credential=names.get(check.credential_id or 0, ""),
+                next_at=latest.ts + pace if latest and on else None,
+                overdue=bool(latest and on and moment - latest.ts > pace * LATE),
+                failing_since=begun.get(check.id) if latest and latest.failure_kind else None,
             )
-        )  # fmt: skip
+        )
     return rows
 
 
-def _numbers(checks: list[CheckRow]) -> list[tuple[Any, str, bool]]:
-    """(title, number, whether it is old) of what matters most, from the newest looks that brought values."""
+def _begun(host: Host) -> Select[tuple[int, datetime]]:
+    """(check, when its newest run of equal failures began)."""
+    return (
+        select(FailureSeen.check_id, func.max(FailureSeen.since))
+        .where(FailureSeen.check_id.in_([check.id for check in host.checks]))
+        .group_by(FailureSeen.check_id)
+    )
+
+
+def _stale(host: Host, state: str, checks: list[CheckRow], pulse: board.Pulse, moment: datetime) -> str:
+    """Why what is shown may be old, in a sentence; empty while it is fresh, or where the page says it already."""
+    if not host.enabled:
+        return gettext("This machine is switched off; nobody looks at it.")
+    looked = [row for row in checks if row.latest and row.state != "disabled"]
+    if pulse.silent or not looked or not all(row.overdue for row in looked):
+        return ""
+    newest = max(row.latest.ts for row in looked if row.latest)
+    return gettext("No look for %(time)s: what is below is old.", time=span((moment - newest).total_seconds()))
+
+
+def _numbers(checks: list[CheckRow]) -> list[Numeral]:
+    """What matters most, from the newest looks that brought values."""
     ids = {row.latest.set_id for row in checks if row.latest and row.latest.set_id}
     sets = {one.id: one for one in store.session().scalars(select(MetricSet).where(MetricSet.id.in_(ids)))}
-    values: dict[str, list[tuple[float, Line, bool]]] = {}
+    values: dict[str, list[tuple[float, Line, str]]] = {}
     for row in checks:
         latest = row.latest
         if latest is None or latest.set_id is None or latest.v is None:
             continue
-        one, old = sets[latest.set_id], latest.good_at != latest.ts
+        one, old = sets[latest.set_id], _old(row)
         for name, part, unit, value in zip(one.names, one.parts, one.units, latest.v, strict=False):
             if value is not None and not (part and name == "system.cpu.utilization"):
                 line = Line(row.check.id, name, part, unit, ((latest.ts, value),))
@@ -233,8 +287,15 @@ def _numbers(checks: list[CheckRow]) -> list[tuple[Any, str, bool]]:
     for name, title in HEADLINES:
         if name in values:
             value, line, old = max(values[name], key=lambda found: found[0])
-            rows.append((title, figures.shown(line, value) + (f" · {line.part}" if line.part else ""), old))
+            rows.append(Numeral(title, figures.shown(line, value), line.part, old))
     return rows
+
+
+def _old(row: CheckRow) -> str:
+    latest = row.latest
+    if latest is None or (latest.failure_kind is None and not row.overdue and row.state != "disabled"):
+        return ""
+    return gettext("from %(when)s", when=clock(latest.good_at or latest.ts))
 
 
 def _facts(host: Host) -> list[tuple[Any, str]]:
@@ -242,6 +303,16 @@ def _facts(host: Host) -> list[tuple[Any, str]]:
         row.name: row.value for row in store.session().scalars(select(FactSeen).where(FactSeen.host_id == host.id))
     }
     return [(title, found[name]) for name, title in FACTS.items() if name in found]
+
+
+def _about(host: Host, incidents: Sequence[Incident]) -> dict[str, str]:
+    """What the subject of each incident is called: a check by its name, a limit by the measure's title."""
+    words = {f"check:{check.id}": check.name for check in host.checks}
+    for row in incidents:
+        if row.subject.startswith("metric:"):
+            _, _, measure, part = row.subject.split(":", 3)
+            words[row.subject] = f"{gettext(titles().get(measure, measure))} {part}".strip()
+    return words
 
 
 def _incidents(host: Host) -> list[Incident]:
@@ -259,23 +330,16 @@ def _offered(host: Host) -> list[HostKey]:
     return list(store.session().scalars(select(HostKey).where(HostKey.host_id == host.id, HostKey.state == "offered")))
 
 
-def _looking(host: Host) -> bool:
-    """Whether a look somebody asked for is still under way."""
-    asked = select(Look.id).where(
-        Look.host_id == host.id,
-        Look.kind == "run",
-        Look.done_at.is_(None),
-        Look.asked_at > now() - timedelta(seconds=30),
+def _asked(host: Host) -> datetime | None:
+    """When the newest look somebody asked for was asked, if it is not answered yet; None when nobody waits."""
+    return store.session().scalar(
+        select(func.max(Look.asked_at)).where(
+            Look.host_id == host.id,
+            Look.kind == "run",
+            Look.done_at.is_(None),
+            Look.asked_at > now() - 4 * PATIENCE,
+        )
     )
-    return store.session().scalar(asked.limit(1)) is not None
-
-
-def _limits(host: Host) -> list[Threshold]:
-    """The limits that may concern this machine: its own, its groups', everybody's."""
-    groups = select(host_in_group.c.group_id).where(host_in_group.c.host_id == host.id)
-    own = or_(Threshold.host_id == host.id, Threshold.group_id.in_(groups))
-    everybody = Threshold.host_id.is_(None) & Threshold.group_id.is_(None)
-    return list(store.session().scalars(select(Threshold).where(or_(own, everybody)).order_by(Threshold.id)))
 
 
 def _availability(host_id: int, begin: datetime, end: datetime) -> float | None:

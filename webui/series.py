@@ -136,9 +136,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _read(
-    table: Any, values: Any, host_id: int, begin: datetime, end: datetime
-) -> list[Row]:
+def _read(table: Any, values: Any, host_id: int, begin: datetime, end: datetime) -> list[Row]:
     found = store.session().execute(
         select(table.c.check_id, table.c.ts, table.c.set_id, values)
         .join(Check, Check.id == table.c.check_id)

@@ -46,6 +46,7 @@ def install(app: Flask) -> None:
     app.jinja_env.filters.update(
         moment=moment,
         clock=clock,
+        second=second,
         ago=ago,
         when=when,
         span=span,
@@ -101,6 +102,11 @@ def clock(at: datetime) -> str:
     if at.astimezone(zone).date() == now().astimezone(zone).date():
         pattern = pattern.split()[-1]
     return str(dates.format_datetime(at, pattern, tzinfo=zone, locale=own))
+
+
+def second(at: datetime) -> str:
+    """The moment to the second, in digits that line up: `2026-11-21 09:12:05`."""
+    return at.astimezone(ZoneInfo(str(get_timezone()))).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def ago(at: datetime) -> str:

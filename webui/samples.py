@@ -1,0 +1,119 @@
+"""The single looks behind the charts: a table to page through, and the same for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Blueprint, Response, render_template, request
+from sqlalchemy import select
+
+from domain.clock import now
+from domain.inventory import Check, Host
+from domain.records import OUTCOMES, MetricSet, raw
+from webui import access, figures, series, store
+from webui.language import gettext
+from webui.ranges import Window, window
+from webui.series import Line
+from webui.wording import titles
+
+blueprint = Blueprint("samples", __name__, url_prefix="/machines/<int:host_id>")
+
+PAGE, FIRST = 50, 4
+MOST = 100_000
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look: `values` are (title, value) of all it brought."""
+
+    at: datetime
+    check: str
+    outcome: str
+    values: list[tuple[str, str]]
+
+
+@blueprint.get("/samples")
+@access.signed_in
+def index(host_id: int) -> str:
+    """Looks of the chosen stretch, newest first, a page at a time."""
+    host, chosen = access.host(host_id), window(request.args, now())
+    found = _looks(host, chosen.begin, _before(chosen))
+    return render_template(
+        "machines/samples.html",
+        active="machines.index",
+        host=host,
+        window=chosen,
+        looks=found[:PAGE],
+        older=found[PAGE - 1].at.isoformat() if len(found) > PAGE else None,
+        first=FIRST,
+    )
+
+
+@blueprint.get("/samples.csv")
+@access.signed_in
+def table(host_id: int) -> Response:
+    """The chosen stretch, one row a look and measure. Longer stretches come as averages, and the last column says so."""
+    host, chosen = access.host(host_id), window(request.args, now())
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["at (UTC)", "check", "measure", "part", "unit", "value", "average over (s)"])
+    names = {check.id: check.name for check in host.checks}
+    step = series.averaged(chosen.span)
+    over = f"{step.total_seconds():.0f}" if step else "0"
+    for line in series.lines(host.id, chosen.begin, chosen.end, MOST):
+        words = [harmless(word) for word in (names.get(line.check_id, ""), line.name, line.part, line.unit)]
+        for at, value in line.points:
+            if value is not None:
+                writer.writerow([at.isoformat(), *words, f"{value:.7g}", over])
+    answer = Response(out.getvalue(), mimetype="text/csv")
+    name = f"machine-{host.id}-{chosen.begin:%Y%m%d%H%M}-{chosen.end:%Y%m%d%H%M}.csv"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+def harmless(text: str) -> str:
+    """A cell no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _before(chosen: Window) -> datetime:
+    """Where the page ends: at the look the page before it ended with."""
+    try:
+        asked = datetime.fromisoformat(request.args.get("before", ""))
+    except ValueError:
+        return chosen.end
+    return min(asked, chosen.end) if asked.tzinfo else chosen.end
+
+
+def _looks(host: Host, begin: datetime, before: datetime) -> list[Look]:
+    found = (
+        store.session()
+        .execute(
+            select(raw.c.ts, raw.c.check_id, raw.c.state, raw.c.set_id, raw.c.v)
+            .where(raw.c.check_id.in_(select(Check.id).where(Check.host_id == host.id)))
+            .where(raw.c.ts >= begin, raw.c.ts < before)
+            .order_by(raw.c.ts.desc(), raw.c.check_id)
+            .limit(PAGE + 1)
+        )
+        .all()
+    )
+    ids = {row.set_id for row in found}
+    sets = {one.id: one for one in store.session().scalars(select(MetricSet).where(MetricSet.id.in_(ids)))}
+    names = {check.id: check.name for check in host.checks}
+    return [
+        Look(row.ts, names.get(row.check_id, ""), OUTCOMES[row.state], _values(sets.get(row.set_id), row.v))
+        for row in found
+    ]
+
+
+def _values(kind: MetricSet | None, values: list[float | None]) -> list[tuple[str, str]]:
+    if kind is None:
+        return []
+    told: list[tuple[str, str]] = []
+    for name, part, unit, value in zip(kind.names, kind.parts, kind.units, values, strict=False):
+        title = f"{gettext(titles().get(name, name))} {part}".strip()
+        told.append((title, "–" if value is None else figures.shown(Line(0, name, part, unit, ()), value)))
+    return told
