@@ -249,7 +249,7 @@ def _checks(host: Host, moment: datetime) -> list[CheckRow]:
     return rows
 
 
-def _begun(host: Host) -> Select[tuple[int, datetime]]:
+def _begun(host: Host) -> Select[int, datetime]:
     """(check, when its newest run of equal failures began)."""
     return (
         select(FailureSeen.check_id, func.max(FailureSeen.since))
