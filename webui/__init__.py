@@ -12,6 +12,7 @@ from config.settings import Settings
 from webui import (
     access,
     assets,
+    checks,
     cookies,
     credentials,
     csrf,
@@ -19,7 +20,9 @@ from webui import (
     edit,
     faults,
     headers,
+    hostkeys,
     language,
+    looks,
     machine,
     machines,
     people,
@@ -44,6 +47,11 @@ BLUEPRINTS = (
     samples.blueprint,
     people.blueprint,
     setup.blueprint,
+    edit.blueprint,
+    checks.blueprint,
+    hostkeys.blueprint,
+    looks.blueprint,
+    credentials.blueprint,
 )
 
 
@@ -56,7 +64,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
     store.install(
         app, engine or database.engine(database.url(settings.database_url, settings.sockets), name="pantau web")
     )
-    for part in (faults, headers, csrf, wording, drawing, assets):
+    for part in (faults, headers, csrf, wording, drawing, assets, hostkeys):
         part.install(app)
     language.install(app, settings)
     own = engine.url.render_as_string(hide_password=False).replace("+psycopg", "") if engine else None

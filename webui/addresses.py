@@ -64,11 +64,11 @@ def _line(line: str) -> tuple[list[str], str]:
     name = ODD.sub("", rest).strip()[:100]
     if "/" in first:
         return _network(first), ""
-    return [_one(first)], name
+    return [one(first)], name
 
 
-def _one(text: str) -> str:
-    """One IP address in its usual form, or a host name."""
+def one(text: str) -> str:
+    """One IP address in its usual form, or a host name; ValueError with a sentence for anything else."""
     try:
         return str(ipaddress.ip_address(text.strip("[]")))
     except ValueError:
@@ -83,7 +83,7 @@ def _range(span: re.Match[str]) -> list[str]:
     start, low, other, high = span[1], int(span[2]), span[3], int(span[4])
     if other not in (None, start) or high < low:
         raise ValueError(gettext("a range goes upwards within the last number, such as 10.0.0.5-20."))
-    return [_one(f"{start}{last}") for last in range(low, high + 1)]
+    return [one(f"{start}{last}") for last in range(low, high + 1)]
 
 
 def _network(text: str) -> list[str]:

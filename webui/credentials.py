@@ -1,104 +1,134 @@
-"""Logins for watched machines: written, never read back."""
+"""Logins for watched machines: told what they are for and where they are used, never what they are."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from werkzeug.wrappers import Response
 
-from config.vault import VaultError
 from domain.inventory import Check, Credential, Host
 from webui import access, logins, store
+from webui.draft import Draft
 from webui.forms import Field
-from webui.language import gettext
+from webui.language import gettext, lazy_gettext
 
 blueprint = Blueprint("credentials", __name__, url_prefix="/credentials")
+
+KINDS = {"password": lazy_gettext("Password"), "ssh_key": lazy_gettext("SSH key")}
+
+
+@dataclass
+class Row:
+    """One credential and the machines whose checks log in with it."""
+
+    credential: Credential
+    hosts: list[Host] = field(default_factory=list)
 
 
 @blueprint.get("")
 @access.admin
 def index() -> str:
-    """All of them: whose, for which machines, when last used."""
+    """All of them, with where they are used."""
     database = store.session()
-    rows = list(database.scalars(select(Credential).order_by(Credential.name)))
-    used: dict[int, list[Host]] = {row.id: [] for row in rows}
-    query = select(Check.credential_id, Host).join(Host).where(Check.credential_id.is_not(None)).distinct()
-    for credential_id, host in database.execute(query.order_by(Check.credential_id, Host.name)):
-        used.setdefault(credential_id or 0, []).append(host)
-    return render_template("credentials/index.html", active="machines.index", rows=rows, used=used)
+    rows = {row.id: Row(row) for row in database.scalars(select(Credential).order_by(Credential.name))}
+    used = select(Check.credential_id, Host).join(Host, Check.host_id == Host.id).distinct().order_by(Host.name)
+    for credential_id, host in database.execute(used.where(Check.credential_id.is_not(None))):
+        if credential_id in rows:
+            rows[credential_id].hosts.append(host)
+    return render_template("credentials/index.html", active="credentials.index", rows=list(rows.values()), kinds=KINDS)
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
 @access.admin
 def new() -> Response | str | tuple[str, int]:
-    """Add one."""
-    return _form(None)
+    """Store a login."""
+    return _work(None)
 
 
 @blueprint.route("/<int:credential_id>", methods=["GET", "POST"])
 @access.admin
-def change(credential_id: int) -> Response | str | tuple[str, int]:
-    """Rename one, or replace its login."""
-    return _form(_found(credential_id))
+def edit(credential_id: int) -> Response | str | tuple[str, int]:
+    """Rename it, change its user, or replace its secret."""
+    return _work(_credential(credential_id))
 
 
-@blueprint.post("/<int:credential_id>/delete")
+@blueprint.route("/<int:credential_id>/delete", methods=["GET", "POST"])
 @access.admin
-def delete(credential_id: int) -> Response:
-    """Delete one that no check uses."""
-    row, database = _found(credential_id), store.session()
-    users = list(database.scalars(select(Host.name).join(Check).where(Check.credential_id == row.id).distinct()))
-    if users:
-        flash(
-            gettext("This login is still used by %(names)s; choose another there first.", names=", ".join(users[:5])),
-            "bad",
-        )
-        return redirect(url_for("credentials.change", credential_id=row.id), 303)
+def delete(credential_id: int) -> Response | str | tuple[str, int]:
+    """Ask once more, then delete; refused while a check logs in with it."""
+    row, database = _credential(credential_id), store.session()
+    hosts = _hosts(row)
+    if request.method == "GET" or hosts:
+        page = render_template("credentials/delete.html", active="credentials.index", row=row, hosts=hosts)
+        return page if request.method == "GET" else (page, 409)
+    name = row.name
     database.delete(row)
-    database.commit()
-    flash(gettext("The login %(name)s is deleted.", name=row.name), "good")
-    return redirect(url_for("credentials.index"), 303)
-
-
-def _found(credential_id: int) -> Credential:
-    row = store.session().get(Credential, credential_id)
-    if row is None:
-        abort(404)
-    return row
-
-
-def _form(row: Credential | None) -> Response | str | tuple[str, int]:
-    name = request.form.get("name", row.name if row else "").strip()
-    username = request.form.get("username", row.username if row else "").strip()
-    if request.method == "GET":
-        return _page(row, name, username, {})
-    wrong = {}
-    if not name or not name.isprintable() or len(name) > 100:
-        wrong["name"] = gettext("Please give it a name.")
-    elif store.session().scalar(
-        select(Credential.id).where(Credential.name == name, Credential.id != (row.id if row else 0))
-    ):
-        wrong["name"] = gettext("Another login has this name.")
-    kept = row is not None and not request.form.get("private_key", "").strip() and not request.form.get("secret", "")
-    typed = None
-    if not kept:
-        typed, found = logins.read(request.form)
-        wrong |= found
-    if wrong:
-        return _page(row, name, username, wrong), 422
     try:
-        if typed is not None:
-            logins.keep(typed, name, row)
-        elif row is not None:
-            row.name, row.username = name, username or row.username
-    except VaultError as error:
-        return _page(row, name, username, {"secret": str(error)}), 422
-    store.session().commit()
-    flash(gettext("The login %(name)s is saved.", name=name), "good")
+        database.commit()
+    except IntegrityError:  # a check began to use it between the question and the answer
+        database.rollback()
+        return redirect(url_for("credentials.delete", credential_id=credential_id), 303)
+    flash(gettext("The credential “%(name)s” is deleted.", name=name), "good")
     return redirect(url_for("credentials.index"), 303)
 
 
-def _page(row: Credential | None, name: str, username: str, wrong: dict[str, str]) -> str:
-    first = Field("name", gettext("Name"), value=name, required=True, wrong=wrong.get("name", ""))
-    rest = logins.fields(username, wrong, required=row is None)
-    return render_template("credentials/form.html", active="machines.index", row=row, fields=[first, *rest])
+def _work(row: Credential | None) -> Response | str | tuple[str, int]:
+    draft = Draft(request.form if request.method == "POST" else None)
+    name = draft.text(
+        Field(
+            "name",
+            gettext("Name"),
+            value=row.name if row else "",
+            help=gettext("What you will know it by, such as “monitoring account, Linux”."),
+            required=True,
+        )
+    )
+    login = logins.ask(draft, row.username if row else "", kept=row is not None)
+    if draft.good and row is None and login is None:
+        draft.blame("username", gettext("Please tell the user name to log in with."))
+    if draft.good and row is not None and not draft["username"].value:
+        draft.blame("username", gettext("Please tell the user name to log in with."))
+    if draft.good and _taken(name, row):
+        draft.blame("name", gettext("Another credential has this name. Choose another one."))
+    if draft.good and _keep(row, name, login, draft):
+        flash(gettext("The credential “%(name)s” is saved.", name=name), "good")
+        return redirect(url_for("credentials.index"), 303)
+    draft.remind()
+    page = render_template("credentials/form.html", active="credentials.index", row=row, draft=draft, kinds=KINDS)
+    return page if request.method == "GET" else (page, 422)
+
+
+def _keep(row: Credential | None, name: str, login: logins.Login | None, draft: Draft) -> bool:
+    """Store it; False where somebody else took the name meanwhile."""
+    if login is not None:
+        logins.keep(login, name, row)
+    elif row is not None:
+        row.name, row.username = name, draft["username"].value.strip()
+    store.announce("inventory")
+    try:
+        store.session().commit()
+    except IntegrityError:
+        store.session().rollback()
+        draft.blame("name", gettext("Another credential has this name. Choose another one."))
+        return False
+    return True
+
+
+def _taken(name: str, row: Credential | None) -> bool:
+    found = store.session().scalar(select(Credential.id).where(Credential.name == name))
+    return found is not None and (row is None or found != row.id)
+
+
+def _hosts(row: Credential) -> list[Host]:
+    used = select(Check.host_id).where(Check.credential_id == row.id)
+    return list(store.session().scalars(select(Host).where(Host.id.in_(used)).order_by(Host.name)))
+
+
+def _credential(credential_id: int) -> Credential:
+    found = store.session().get(Credential, credential_id)
+    if found is None:
+        abort(404)
+    return found

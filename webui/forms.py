@@ -13,7 +13,9 @@ from typing import Any, Literal
 from probes.base import Option, describe, fill
 from webui.language import gettext
 
-Shown = Literal["text", "number", "check", "choice", "lines", "secret"]
+Shown = Literal["text", "number", "check", "choice", "lines", "secret", "key"]
+SECRET = ("secret", "key")
+"""What is never sent back to the browser: one line, and a pasted private key."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Field:
 
     def amended(self, value: str | None = None, wrong: str = "") -> Field:
         """The field with what was typed and what is wrong with it. A secret forgets what was typed."""
-        kept = "" if self.shown == "secret" or value is None else value
+        kept = "" if self.shown in SECRET or value is None else value
         return replace(self, value=kept, wrong=wrong)
 
 
@@ -129,24 +131,23 @@ def _read(option: Option, text: str) -> Any:
     if option.type is tuple:
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     if option.type in (int, float):
-        return _number(option, text)
+        return number(text, option.type, option.low, option.high)
     if option.choices and text not in option.choices:
         raise ValueError(gettext("Please choose one of the values offered."))
     return text
 
 
-def _number(option: Option, text: str) -> float:
-    """A number typed with a decimal point or comma, within its bounds."""
+def number(text: str, kind: type, low: float | None, high: float | None) -> float:
+    """A number typed with a decimal point or comma, of type int or float, within its bounds; else ValueError."""
     try:
-        number = option.type(text.replace(",", "."))
+        typed = kind(text.replace(",", "."))
     except ValueError:
         whole = gettext("This takes a whole number, such as 5.")
-        raise ValueError(whole if option.type is int else gettext("This takes a number, such as 1.5.")) from None
-    low, high = option.low, option.high
-    if number != number or (low is not None and number < low) or (high is not None and number > high):
+        raise ValueError(whole if kind is int else gettext("This takes a number, such as 1.5.")) from None
+    if typed != typed or (low is not None and typed < low) or (high is not None and typed > high):
         if low is not None and high is not None:
             raise ValueError(gettext("This lies between %(low)s and %(high)s.", low=f"{low:g}", high=f"{high:g}"))
         if low is not None:
             raise ValueError(gettext("This is at least %(low)s.", low=f"{low:g}"))
         raise ValueError(gettext("This is at most %(high)s.", high=f"{high:g}" if high is not None else "?"))
-    return float(number) if option.type is float else int(number)
+    return float(typed) if kind is float else int(typed)

@@ -1,95 +1,144 @@
-"""Logins typed into forms: read, checked, sealed at once; what was typed never goes back to a browser."""
+"""What is typed to log in somewhere: read, checked, sealed, and never shown again."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
 from config import vault
+from domain.clock import now
 from domain.inventory import Credential
 from domain.reading import Secret
 from probes.ssh.session import Refused, private_key
 from webui import store
+from webui.draft import LONGEST_SECRET, Draft
 from webui.forms import Field
 from webui.language import gettext
 
-LONGEST = 64 * 1024
+NAMES = ("username", "password", "private_key", "passphrase")
 
 
 @dataclass(frozen=True)
-class Typed:
-    """A login as typed. `secret` is the JSON that is sealed."""
+class Login:
+    """A login just typed. `kind` is `password` or `ssh_key`; `content` is what gets sealed."""
 
     kind: str
     username: str
-    secret: bytes
+    content: dict[str, str] = field(repr=False)
+
+    def sealed(self, place: str) -> bytes:
+        """Sealed for `place`; only the poller opens it."""
+        sealer = vault.sealer(store.settings().vault_public)
+        return sealer.seal(json.dumps(self.content).encode(), place)
 
 
-def fields(username: str = "", wrong: Mapping[str, str] | None = None, required: bool = True) -> list[Field]:
-    """User name, private key or password, passphrase. Secrets are always empty."""
-    told = wrong or {}
-    made = [
-        Field("username", gettext("User name"), value=username, required=required),
-        Field(
-            "private_key",
-            gettext("Private key"),
-            "lines",
-            help=gettext("OpenSSH or PEM, from -----BEGIN to END-----. Leave empty to log in with a password."),
-        ),
-        Field(
-            "secret",
-            gettext("Password, or the key's passphrase"),
-            "secret",
-            help=gettext("Sealed at once and never shown again."),
-            autocomplete="new-password",
-        ),
-    ]
-    return [field.amended(field.value, told.get(field.name, "")) for field in made]
+def ask(draft: Draft, username: str = "", *, kept: bool = False, keys: bool = True) -> Login | None:
+    """Put the fields of a login into `draft` and read them: None when no secret is typed, or a wrong one.
+
+    With `kept` there is a stored secret already, so that an empty one means to keep it.
+    """
+    name = draft.text(Field("username", gettext("User name"), value=username))
+    password = draft.secret(Field("password", gettext("Password"), "secret", autocomplete="new-password"))
+    key = passphrase = ""
+    if keys:
+        key = draft.secret(
+            Field(
+                "private_key",
+                gettext("Or a private key"),
+                "key",
+                help=gettext("The whole text of the file, such as ~/.ssh/id_ed25519."),
+            )
+        )
+        passphrase = draft.secret(
+            Field(
+                "passphrase",
+                gettext("Passphrase of the key"),
+                "secret",
+                help=gettext("Only where the key is locked with one."),
+                autocomplete="new-password",
+            )
+        )
+    if not (name or password or key.strip() or passphrase) or (kept and not (password or key.strip() or passphrase)):
+        return None
+    _judge(draft, name, password, key, passphrase)
+    if any(draft[each].wrong for each in NAMES if keys or each in NAMES[:2]):
+        return None
+    if key.strip():
+        return Login("ssh_key", name, {"private_key": key.strip() + "\n", "passphrase": passphrase})
+    return Login("password", name, {"password": password})
 
 
-def read(form: Mapping[str, str]) -> tuple[Typed | None, dict[str, str]]:
-    """The login typed, or what is wrong with it by field."""
-    username = form.get("username", "").strip()
-    key, secret = form.get("private_key", "").strip()[:LONGEST], form.get("secret", "")[:LONGEST]
-    wrong = {}
-    if not username or not username.isprintable() or len(username) > 100:
-        wrong["username"] = gettext("Please tell the user name to log in with.")
-    if not key and not secret:
-        wrong["private_key"] = gettext("Please paste a private key, or type a password below.")
-    if key:
-        try:
-            private_key(Secret(username, private_key=key, passphrase=secret))
-        except Refused as refused:
-            wrong["private_key"] = str(refused)
-    if wrong:
-        return None, wrong
-    value = {"private_key": key, "passphrase": secret} if key else {"password": secret}
-    return Typed("ssh_key" if key else "password", username, json.dumps(value).encode()), {}
+def keep(login: Login, name: str, row: Credential | None = None) -> Credential:
+    """Store `login` as a credential, or as the new secret of `row`; it gets a fresh place each time."""
+    credential = row or Credential(name=name)
+    seal_id = secrets.token_hex(16)
+    credential.name, credential.kind, credential.username = name, login.kind, login.username
+    credential.sealed, credential.seal_id = login.sealed(f"credential:{seal_id}"), seal_id
+    credential.source, credential.changed_at = "typed", now()
+    if row is None:
+        store.session().add(credential)
+    return credential
 
 
-def seal(secret: bytes, place: str) -> bytes:
-    """Sealed for `place` with the installation's public half. Raises vault.VaultError."""
-    return vault.sealer(store.settings().vault_public).seal(secret, place)
-
-
-def keep(typed: Typed, name: str, row: Credential | None = None) -> Credential:
-    """A credential of that name with this login, made or changed, in the transaction of the caller."""
-    row = row or Credential(name=name)
-    row.name, row.kind, row.username, row.source = name, typed.kind, typed.username, "typed"
-    row.seal_id = secrets.token_hex(16)
-    row.sealed = seal(typed.secret, f"credential:{row.seal_id}")
-    store.session().add(row)
-    return row
-
-
-def free_name(wanted: str) -> str:
-    """`wanted`, or with a number behind it where a credential has it."""
+def name_for(login: Login) -> str:
+    """A name for a credential nobody named: of its user and kind, and not taken yet."""
     taken = set(store.session().scalars(select(Credential.name)))
-    candidate, number = wanted, 2
+    what = gettext("SSH key") if login.kind == "ssh_key" else gettext("password")
+    return free(f"{login.username} ({what})", taken)
+
+
+def free(name: str, taken: set[str]) -> str:
+    """`name`, or with a number behind it where another has it."""
+    candidate, number = name, 2
     while candidate in taken:
-        candidate, number = f"{wanted} ({number})", number + 1
+        candidate, number = f"{name} ({number})", number + 1
     return candidate
+
+
+def _judge(draft: Draft, name: str, password: str, key: str, passphrase: str) -> None:
+    """Every fault of a login, told beside its field."""
+    if not name:
+        draft.blame("username", gettext("Please tell the user name to log in with."))
+    if key.strip() and password:
+        draft.blame("private_key", gettext("Enter either a password or a private key, not both."))
+    elif key.strip():
+        _judge_key(draft, name, key, passphrase)
+    elif passphrase:
+        draft.blame("private_key", gettext("Paste the private key that belongs to this passphrase."))
+    elif not password:
+        draft.blame("password", gettext("Please enter a password or a private key."))
+    elif any(ord(c) < 32 or ord(c) == 127 for c in password):
+        draft.blame("password", gettext("This holds characters that cannot be seen."))
+    try:
+        vault.sealer(store.settings().vault_public)
+    except vault.VaultError as error:
+        draft.blame("private_key" if key.strip() else "password", str(error))
+
+
+def _judge_key(draft: Draft, name: str, key: str, passphrase: str) -> None:
+    start = key.strip()[:40]
+    if start.startswith(("ssh-", "ecdsa-", "sk-")):
+        sentence = gettext("This is the public half. Paste the private key, which begins with “-----BEGIN”.")
+    elif start.startswith("PuTTY-User-Key-File"):
+        sentence = gettext("This is a PuTTY key. Export it in PuTTYgen as an OpenSSH key and paste that.")
+    else:
+        try:
+            private_key(Secret(name or "-", private_key=key, passphrase=passphrase))
+            return
+        except Refused as error:
+            locked = "passphrase too" in str(error)
+        if locked:
+            draft.blame("passphrase", gettext("This key is locked: enter its passphrase too."))
+            return
+        sentence = (
+            gettext("This is not a private key, or its passphrase is wrong.")
+            if passphrase
+            else gettext("This is not a private key that can be read (OpenSSH or PEM; Ed25519, ECDSA or RSA).")
+        )
+    draft.blame("private_key", sentence)
+
+
+__all__ = ["LONGEST_SECRET", "Login", "ask", "free", "keep", "name_for"]

@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, select, text
 from werkzeug.wrappers import Response
 
 from domain import beginning
 from domain.clock import now
-from domain.inventory import Check, Host, Person, Setting
+from domain.inventory import Credential, Host, Person, Setting
 from domain.requests import Look
-from probes import catalogue
-from webui import access, passwords, store
+from webui import access, logins, looks, passwords, store, sweeps
 from webui import addresses as pasted
 from webui.forms import Field
 from webui.language import gettext, ngettext
-from webui.wording import value
+from webui.store import announce
+from webui.sweeps import Row
 
 blueprint = Blueprint("setup", __name__, url_prefix="/setup")
 
 PATIENCE = timedelta(seconds=8)
-RUNGS = (("ping", "Ping"), ("ssh", "SSH"), ("http", "HTTP"), ("https", "HTTPS"), ("winrm", "WinRM"))
-PORTS = {"ssh": 22, "http": 80, "https": 443, "winrm": 5985}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One address being looked at. `rungs` are (label, answered, detail); `watched` is the machine it already is."""
-
-    address: str
-    name: str
-    done: bool
-    rungs: tuple[tuple[str, bool, str], ...]
-    detail: str
-    watched: Host | None
-
-    @property
-    def answers(self) -> bool:
-        """Whether anything at all answered."""
-        return any(answered for _, answered, _ in self.rungs)
 
 
 @blueprint.route("", methods=["GET", "POST"])
@@ -135,14 +113,7 @@ def addresses() -> Response | str | tuple[str, int]:
     wrong = found.wrong or (() if found.addresses else (gettext("Please paste at least one address."),))
     if wrong:
         return _paste_page(typed, wrong), 422
-    look = Look(
-        id=str(uuid.uuid4()),
-        kind="sweep",
-        asked={"addresses": list(found.addresses), "names": found.names},
-        asked_by=access.person().id,
-    )
-    store.session().add(look)
-    _announce("asked", look.id)
+    look = looks.sweep(found.addresses, found.names)
     store.session().commit()
     return redirect(url_for("setup.sweep", look_id=look.id, first=request.args.get("first")), 303)
 
@@ -165,102 +136,61 @@ def _paste_page(typed: str, wrong: Iterable[str]) -> str:
 @access.admin
 def sweep(look_id: str) -> Response | str | tuple[str, int]:
     """What answers at the addresses, ticking in; then save those that are ticked and go on to the first."""
-    look = store.session().get(Look, look_id)
-    if look is None or look.kind != "sweep" or look.asked_by != access.person().id:
-        abort(404)
-    rows = _rows(look)
+    look = looks.own(look_id, "sweep")
+    rows = sweeps.rows(look)
+    ask = sweeps.LoginForm(request.form if request.method == "POST" else None)
     if request.method == "GET":
-        return _sweep_page(look, rows)
+        return _sweep_page(look, rows, ask, {row.address for row in rows if row.answers or not row.done})
     chosen = set(request.form.getlist("address"))
     wanted = [row for row in rows if row.address in chosen and row.watched is None]
     if not wanted:
-        return _sweep_page(look, rows, gettext("Tick at least one machine to watch.")), 422
-    first = _save(wanted, look)
+        ask.draft.remind()
+        return _sweep_page(look, rows, ask, chosen, gettext("Tick at least one machine to watch.")), 422
+    if not ask.draft.good:
+        ask.draft.remind()
+        return _sweep_page(look, rows, ask, chosen), 422
+    first = _save(wanted, look, ask.credential())
     flash(ngettext("%(num)s machine is now watched.", "%(num)s machines are now watched.", len(wanted)), "good")
     return redirect(url_for("machine.show", host_id=first), 303)
 
 
-def _sweep_page(look: Look, rows: list[Row], wrong: str = "") -> str:
+def _sweep_page(look: Look, rows: list[Row], ask: sweeps.LoginForm, chosen: set[str], wrong: str = "") -> str:
     return render_template(
         "setup/sweep.html",
         look=look,
         rows=rows,
+        ask=ask,
+        chosen=chosen,
+        logs_in=any(row.has("ssh") for row in rows if row.watched is None) or (not ask.draft.good and ask.sent),
         wrong=wrong,
         step=2,
         unclaimed=look.claimed_at is None and now() - look.asked_at > PATIENCE,
         failed=str(look.answer.get("error", "")),
-        pending=look.done_at is None and not look.answer.get("error"),
+        pending=looks.pending(look),
         first=_first(),
         active="machines.index",
     )
 
 
-def _rows(look: Look) -> list[Row]:
-    """A row for each address asked, answered or not."""
-    asked: list[str] = look.asked["addresses"]
-    answers = {str(row.get("address")): row for row in look.answer.get("rows", ())}
-    watched = {host.address: host for host in store.session().scalars(select(Host).where(Host.address.in_(asked)))}
-    given = look.asked.get("names", {})
-    return [_row(address, answers.get(address, {}), given.get(address, ""), watched.get(address)) for address in asked]
-
-
-def _row(address: str, answer: Mapping[str, Any], given: str, watched: Host | None) -> Row:
-    done = bool(answer.get("done"))
-    rungs = []
-    for key, label in RUNGS:
-        rung = answer.get(key)
-        if isinstance(rung, dict):
-            detail = value(float(rung["rtt"]), "s") if rung.get("ok") and rung.get("rtt") is not None else ""
-            rungs.append((label, bool(rung.get("ok")), detail))
-    name = given or str(answer.get("name") or "")[:100]
-    return Row(address, name, done, tuple(rungs), str(answer.get("detail") or ""), watched)
-
-
-def _save(wanted: list[Row], look: Look) -> int:
+def _save(wanted: list[Row], look: Look, credential: Credential | None) -> int:
     """Make the machines and ask for their first look at once; gives the first one's number."""
     database = store.session()
     taken = set(database.scalars(select(Host.name)))
     hosts = []
     for row in wanted:
-        host = Host(name=_free(row.name or row.address, taken), address=row.address, checks=_checks(row))
+        name = logins.free(row.name or row.address, taken)
+        host = Host(name=name, address=row.address, checks=sweeps.checks(row, credential))
         taken.add(host.name)
         hosts.append(host)
     database.add_all(hosts)
     database.flush()
     for host in hosts:
-        run = Look(id=str(uuid.uuid4()), kind="run", host_id=host.id, asked_by=look.asked_by)
-        database.add(run)
-        _announce("asked", run.id)
-    _announce("inventory", "")
+        looks.run(host.id)
+    announce("inventory")
     database.commit()
     return hosts[0].id
-
-
-def _checks(row: Row) -> list[Check]:
-    """A ping, and a connection to each port that answered; a machine that answers no ping is judged by its ports alone."""
-    answered = {key for (key, label) in RUNGS if any(name == label and ok for name, ok, _ in row.rungs)}
-    ports = [
-        Check(kind="tcp", name=f"port {PORTS[key]}", options={"port": PORTS[key]})
-        for key, label in RUNGS
-        if key in answered & PORTS.keys() and "tcp" in catalogue()
-    ]
-    pinged = "ping" in answered or not ports
-    return [*([Check(kind="icmp", name="ping")] if pinged else []), *ports]
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """`name`, or with a number behind it where another machine has it."""
-    candidate, number = name, 2
-    while candidate in taken:
-        candidate, number = f"{name} ({number})", number + 1
-    return candidate
 
 
 def _first() -> bool:
     """Whether this is the first run, where the steps are shown."""
     return request.args.get("first") == "1"
-
-
-def _announce(channel: str, payload: str) -> None:
-    """Tell whoever listens, at commit."""
-    store.session().execute(select(func.pg_notify(channel, payload)))

@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from flask import Flask, current_app, g
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -33,6 +33,11 @@ def settings() -> Settings:
     """The installation's settings."""
     own: Settings = current_app.config["PANTAU"]
     return own
+
+
+def announce(channel: str, payload: str = "") -> None:
+    """Tell whoever listens in the other rooms, at commit: `inventory` changed, or a look was `asked`."""
+    session().execute(select(func.pg_notify(channel, payload)))
 
 
 def setting(key: str) -> dict[str, Any] | None:
