@@ -38,9 +38,6 @@ BODY = 1024 * 1024
 BLUEPRINTS = (
     status.blueprint,
     machines.blueprint,
-    edit.blueprint,
-    edit.look_blueprint,
-    credentials.blueprint,
     stream.blueprint,
     machine.blueprint,
     machine.figure_blueprint,

@@ -44,6 +44,11 @@ class Form:
         return self.draft.good and self.filled is not None
 
 
+def kinds() -> list[Probe]:
+    """What can be added by hand; `local` looks at Pantau's own machine and is no use for another."""
+    return [probe for probe in catalogue().values() if probe.kind != "local"]
+
+
 @blueprint.route("/new", methods=["GET", "POST"])
 @access.admin
 def new(host_id: int) -> Response | str | tuple[str, int]:
@@ -51,7 +56,7 @@ def new(host_id: int) -> Response | str | tuple[str, int]:
     host = access.host(host_id)
     probe = catalogue().get(request.args.get("kind", ""))
     if probe is None:
-        return render_template("edit/kinds.html", active="machines.index", host=host, catalogue=catalogue())
+        return render_template("edit/kinds.html", active="machines.index", host=host, kinds=kinds())
     return _work(host, probe, None)
 
 

@@ -14,7 +14,7 @@ from domain.inventory import Host, HostGroup, host_parent
 from domain.records import Incident
 from domain.requests import Look
 from probes import catalogue
-from webui import access, addresses, hostkeys, looks, store, sweeps
+from webui import access, addresses, checks, hostkeys, looks, store, sweeps
 from webui.draft import LONGEST, Draft
 from webui.forms import Field
 from webui.language import gettext
@@ -36,9 +36,7 @@ def new() -> Response | str | tuple[str, int]:
     if not draft.good:
         page = render_template("edit/new.html", active="machines.index", fields=_fields(draft))
         return page if request.method == "GET" else (page, 422)
-    host = Host()
-    store.session().add(host)
-    look = looks.sweep([values["address"]], {})
+    host, look = Host(), looks.sweep([values["address"]], {})
     if not _keep(host, values, draft):
         return render_template("edit/new.html", active="machines.index", fields=_fields(draft)), 422
     return redirect(url_for("edit.suggest", host_id=host.id, look_id=look.id), 303)
@@ -107,6 +105,7 @@ def machine(host_id: int) -> Response | str | tuple[str, int]:
         host=host,
         fields=_fields(draft),
         catalogue=catalogue(),
+        kinds=checks.kinds(),
         keys=hostkeys.of(host),
     )
     return page if request.method == "GET" else (page, 422)
@@ -229,12 +228,12 @@ def _keep(host: Host, values: Mapping[str, Any], draft: Draft) -> bool:
     """Store what was typed; False where somebody else took the name meanwhile."""
     database = store.session()
     groups = _groups(values["groups"])
-    for name, value in values.items():
-        if name != "groups":
-            setattr(host, name, value)
-    host.groups = groups
-    store.announce("inventory")
     try:
+        with database.no_autoflush:
+            for name, value in values.items():
+                setattr(host, name, groups if name == "groups" else value)
+            database.add(host)
+        store.announce("inventory")
         database.commit()
     except IntegrityError:
         database.rollback()
