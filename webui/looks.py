@@ -18,7 +18,7 @@ from probes import catalogue
 from webui import access, store
 from webui.language import gettext, lazy_gettext
 from webui.logins import Login
-from webui.wording import titles, value
+from webui.wording import number, titles, value
 
 blueprint = Blueprint("looks", __name__, url_prefix="/looks")
 
@@ -157,10 +157,16 @@ def _values(look: Look) -> list[tuple[str, str]]:
     return [
         (
             f"{gettext(known[m['name']]) if m['name'] in known else m['name']} {m.get('of') or ''}".strip(),
-            value(float(m["value"]), str(m.get("unit") or "")) if isinstance(m["value"], int | float) else "–",
+            _said(m) if isinstance(m["value"], int | float) else "–",
         )
         for m in measures
     ]
+
+
+def _said(measure: dict[str, Any]) -> str:
+    """A number as people say it: of the unitless ones only ratios are per cent, a load or a status is a number."""
+    unit, ratio = str(measure.get("unit") or ""), measure["name"].endswith(("utilization", ".loss"))
+    return value(float(measure["value"]), unit) if ratio or unit != "1" else number(float(measure["value"]), 2)
 
 
 def _facts(look: Look) -> list[tuple[str, str]]:
