@@ -105,8 +105,8 @@ def test_a_changed_host_key_is_told_and_only_an_accepted_one_is_trusted(
     assert "SHA256:new" in page
     assert "SHA256:old" in page
     offered = session.scalars(select(HostKey.id).where(HostKey.state == "offered")).one()
-    path = f"/machines/{host.id}/keys/{offered}"
-    assert rina.post(path, {"answer": "accept"}, page=f"/machines/{host.id}/edit").status_code == 303
+    path = f"/machines/{host.id}/keys/{offered}/accept"
+    assert rina.post(path, {}, page=f"/machines/{host.id}/edit").status_code == 303
     session.expire_all()
     keys = session.scalars(select(HostKey)).all()
     assert [(key.fingerprint, key.state) for key in keys] == [("SHA256:new", "pinned")]
