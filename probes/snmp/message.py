@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from probes.snmp import ber
 from probes.snmp.ber import INTEGER, OCTETS, SEQUENCE, Binding, Malformed
@@ -39,7 +39,13 @@ class Pdu:
     bindings: list[Binding]
 
 
-def asks(names: Sequence[bytes]) -> bytes:
+def number(value: int) -> bytes:
+    """A request id or message number: an INTEGER of four octets."""
+    return _ID + value.to_bytes(4)
+
+
+@lru_cache(maxsize=4096)
+def asks(names: tuple[bytes, ...]) -> bytes:
     """The list of bindings of a request: names with NULL."""
     return ber.wrap(SEQUENCE, b"".join(ber.wrap(SEQUENCE, ber.wrap(ber.OID, name) + _NULL) for name in names))
 
@@ -47,7 +53,7 @@ def asks(names: Sequence[bytes]) -> bytes:
 def pdu(kind: int, request_id: int, names: bytes, first: int = 0, second: int = 0) -> bytes:
     """A PDU; `names` is the encoded list of bindings."""
     numbers = ber.integer(first) + ber.integer(second)
-    return ber.wrap(kind, _ID + request_id.to_bytes(4) + numbers + names)
+    return ber.wrap(kind, number(request_id) + numbers + names)
 
 
 def community(version: int, word: bytes, body: bytes) -> bytes:
