@@ -350,11 +350,16 @@ def probe(
         raise click.UsageError(f"There is no '{kind}' probe; there are: {', '.join(sorted(catalogue()))}.")
     if not 0.1 <= deadline <= 300:
         raise click.UsageError("--deadline lies between 0.1 and 300 seconds.")
+    pairs = _pairs(sets)
+    words = {found.secret_words[name]: pairs.pop(name) for name in list(pairs) if name in found.secret_words}
+    address, port = _address(address)
+    if port and "port" not in pairs and found.port is not None:
+        pairs["port"] = port
     try:
-        options = fill(found.options, _pairs(sets))
+        options = fill(found.options, pairs)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    reading = look_once(found, address, options, _secret(user, key, ask_password), deadline)
+    reading = look_once(found, address, options, _secret(user, key, ask_password, words), deadline)
     _print_reading(reading, as_json)
     context.exit(1 if reading.failure else 0)
 
@@ -369,14 +374,22 @@ def _pairs(sets: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _secret(user: str, key: Path | None, ask: bool) -> Any:
+def _address(text: str) -> tuple[str, str]:
+    """A machine and, where it ends in ":PORT", the port. IPv6 addresses with a port stand in brackets."""
+    host, colon, port = text.rpartition(":")
+    if colon and port.isascii() and port.isdigit() and (":" not in host or host.endswith("]")) and "/" not in host:
+        return host, port
+    return text, ""
+
+
+def _secret(user: str, key: Path | None, ask: bool, words: dict[str, str]) -> Any:
     from domain.reading import Secret
 
-    if not user and key is None and not ask:
+    if not user and key is None and not ask and not words:
         return None
     password = click.prompt("Password or passphrase", hide_input=True, default="", show_default=False) if ask else ""
     if key is None:
-        return Secret(user, password=password)
+        return Secret(user, **{"password": password, **words})
     try:
         return Secret(user, private_key=key.read_text(), passphrase=password)
     except (OSError, UnicodeDecodeError) as error:

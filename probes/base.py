@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -82,7 +82,8 @@ class Probe:
 
     `look` is `async def` (runs on the poller's loop and must never block it) or `def` (runs on a worker
     thread). `reachability` says that its failures feed the machine's up/down (state rule R23). `port` is
-    the usual port, tried when addresses are pasted.
+    the usual port, tried when addresses are pasted. `secret_words` are the kind's own words for the fields of
+    Secret, for the command line.
     """
 
     kind: str
@@ -94,6 +95,7 @@ class Probe:
     reachability: bool = True
     port: int | None = None
     hidden: tuple[str, ...] = ()
+    secret_words: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

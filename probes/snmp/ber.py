@@ -147,7 +147,13 @@ def bindings(data: bytes, at: int, end: int) -> list[Binding]:
     found: list[Binding] = []
     while at < stop:
         # One binding, its lengths in the short form nearly always: this loop is what a look costs.
-        if stop - at >= 4 and data[at] == SEQUENCE and data[at + 1] < 0x80 and data[at + 2] == OID and data[at + 3] < 0x80:
+        if (
+            stop - at >= 4
+            and data[at] == SEQUENCE
+            and data[at + 1] < 0x80
+            and data[at + 2] == OID
+            and data[at + 3] < 0x80
+        ):
             after = at + 2 + data[at + 1]
             start = at + 4
             middle = start + data[at + 3]

@@ -161,7 +161,9 @@ class Session:
                     return None
             # Not even one row fits: the columns go one by one.
             found = [await self.ask(GET_NEXT, [name]) for name in names]
-            return [one.bindings[0] if one.bindings and not one.status else (b"", ber.END_OF_VIEW, None) for one in found]
+            return [
+                one.bindings[0] if one.bindings and not one.status else (b"", ber.END_OF_VIEW, None) for one in found
+            ]
         wrong = answer.at - 1 if 1 <= answer.at <= len(columns) else 0
         if answer.status != NO_SUCH_NAME:  # which in version 1 is how a table ends
             self.troubles[ber.dotted(columns[wrong])] = ERRORS.get(answer.status, f"error {answer.status}")
@@ -185,6 +187,10 @@ class Session:
             self.troubles[ber.dotted(asked[at])] = ERRORS.get(answer.status, f"error {answer.status}")
         waiting.remove(asked[at])
         return True
+
+    def knows_engine(self) -> bool:
+        """Whether the agent (of version 3) has said who it is."""
+        return isinstance(self._voice, Known) and bool(self._voice.authority.engine)
 
     async def ask(self, kind: int, names: Sequence[bytes], first: int = 0, second: int = 0) -> Pdu:
         """One request and its answer; with version 3, after finding out which engine is there.

@@ -151,7 +151,7 @@ _salt = int.from_bytes(os.urandom(8))
 
 
 def _next_salt() -> int:
-    global _salt  # noqa: PLW0603 - one counter for the process, so that no two messages share a salt
+    global _salt
     _salt = (_salt + 1) & 0xFFFFFFFFFFFFFFFF
     return _salt
 
@@ -220,7 +220,11 @@ def seal(user: User, at: Authority, now: float, number: int, body: bytes) -> byt
     if not user.auth:
         return whole
     place = len(whole) - len(after) - size
-    return whole[:place] + mac(user.auth, auth_key(user.auth, user.auth_password, at.engine), whole) + whole[place + size :]
+    return (
+        whole[:place]
+        + mac(user.auth, auth_key(user.auth, user.auth_password, at.engine), whole)
+        + whole[place + size :]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +313,9 @@ def scoped(user: User, got: Received, engine: bytes | None = None) -> Pdu:
     owner, inner = ber.octets(data, inner, stop)
     context, inner = ber.octets(data, inner, stop)
     found = message.read_pdu(data, inner, stop)
-    if found.kind == message.RESPONSE and (context != user.context.encode() or (engine is not None and owner != engine)):
+    if found.kind == message.RESPONSE and (
+        context != user.context.encode() or (engine is not None and owner != engine)
+    ):
         raise Malformed("an answer of another context")
     return found
 
