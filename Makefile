@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UP ?=
 
-.PHONY: help run test check format lock env clean
+.PHONY: help run test conformance check format lock env clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ check: $(VENV)/.dev  ## formatter, linter, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+conformance: $(VENV)/.dev  ## read recorded devices (../shared or PANTAU_SHARED) and compare with what they should say
+	@$(BIN)/python -m tests.conformance
 
 format: $(VENV)/.dev  ## format the code and mend what the linter can mend
 	@$(BIN)/ruff format .

@@ -158,7 +158,8 @@ def _memory(seen: Seen) -> Found:
 def _ucd_memory(seen: Seen) -> tuple[float, float] | None:
     """memTotalReal - memSysAvail where the agent has it, else memTotalReal - memAvailReal - memBuffer - memCached.
 
-    Objects out of range (negative from an overflow, or above the total) are as absent.
+    Objects out of range (negative from an overflow, or above the total) make the agent's idea of what is spare
+    worthless: then nothing is subtracted.
     """
     total = seen.number("memTotalReal")
     if total is None or total <= 0:
@@ -169,9 +170,11 @@ def _ucd_memory(seen: Seen) -> tuple[float, float] | None:
         return total * _KIB, (total - sane["SysAvail"]) * _KIB
     if "AvailReal" not in sane:
         return None
-    used = total - sane["AvailReal"] - sane.get("Buffer", 0) - sane.get("Cached", 0)
-    if used < 0:
-        used = total - sane["AvailReal"]
+    held = [key for key in ("Buffer", "Cached") if parts[key] is not None]
+    spare = sum(sane[key] for key in held) if all(key in sane for key in held) else 0
+    used = total - sane["AvailReal"]
+    if used >= spare:
+        used -= spare
     return total * _KIB, used * _KIB
 
 
