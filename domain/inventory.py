@@ -105,10 +105,22 @@ class Setting(Table):
     value: Mapped[dict[str, Any]]
 
 
+CREDENTIALS = {
+    "password": ("password",),
+    "ssh_key": ("private_key", "passphrase"),
+    "community": ("password",),
+    "snmp_v3": ("password", "passphrase"),
+}
+"""The kinds of credential, and which fields of a Secret each one seals (as JSON by field name).
+
+An SNMP community is a password without a user; an SNMP user has an authentication and a privacy password.
+"""
+
+
 class Credential(Table):
     """A login for watched machines. `sealed` opens only in the poller (config/vault.py), bound to this row's `seal_id`.
 
-    `kind` is `password` or `ssh_key`. `source` tells where the secret came from, for `pantau apply`:
+    `kind` is one of `CREDENTIALS`. `source` tells where the secret came from, for `pantau apply`:
     `typed`, `env:NAME` or `file:PATH`.
     """
 
@@ -125,7 +137,7 @@ class Credential(Table):
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
     last_used_at: Mapped[datetime | None]
 
-    __table_args__ = (CheckConstraint("kind in ('password', 'ssh_key')", name="kind"),)
+    __table_args__ = (CheckConstraint("kind in ('password', 'ssh_key', 'community', 'snmp_v3')", name="kind"),)
 
 
 class Host(Table):

@@ -18,8 +18,8 @@ class Look(Table):
 
     * `run`: {} with `host_id` (all its checks) or `check_id`; recorded like any other look.
     * `test`: {"kind", "address", "options", "host_id" or null, "credential_id" or null}; where the secret was typed and
-      is not saved yet, `typed` = {"kind": password | ssh_key, "username"} instead of a credential, and `sealed` holds
-      the secret as JSON ({"password"} or {"private_key", "passphrase"}) sealed for `look:<id>`. Nothing is recorded.
+      is not saved yet, `typed` = {"kind": a kind of credential, "username"} instead of a credential, and `sealed` holds
+      the secret as JSON (by field, as inventory.CREDENTIALS says) sealed for `look:<id>`. Nothing is recorded.
     * `sweep`: {"addresses": [...], at most 1024}. Nothing is recorded.
 
     `answer` grows while the poller works (each step is followed by NOTIFY `look` with the id):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from config.vault import Opener, VaultError
 from domain.health import Policy
-from domain.inventory import Check, Credential, Host, HostKey, Threshold, host_in_group
+from domain.inventory import CREDENTIALS, Check, Credential, Host, HostKey, Threshold, host_in_group
 from domain.reading import Secret
 from probes import catalogue
 from probes.base import Probe, describe, fill
@@ -116,11 +116,9 @@ def unseal(credential: Credential, opener: Opener) -> Secret:
 
 
 def secret_of(kind: str, username: str, opened: bytes) -> Secret:
-    """A Secret from what was sealed: JSON {"password"} or {"private_key", "passphrase"}."""
+    """A Secret from what was sealed: JSON with the fields of its kind. Raises KeyError for a kind there is not."""
     value = json.loads(opened)
-    if kind == "ssh_key":
-        return Secret(username, private_key=value["private_key"], passphrase=value.get("passphrase", ""))
-    return Secret(username, password=value["password"])
+    return Secret(username, **{field: value.get(field, "") for field in CREDENTIALS[kind]})
 
 
 def _check(

@@ -82,7 +82,8 @@ class Probe:
 
     `look` is `async def` (runs on the poller's loop and must never block it) or `def` (runs on a worker
     thread). `reachability` says that its failures feed the machine's up/down (state rule R23). `port` is
-    the usual port, tried when addresses are pasted. `secret_words` are the kind's own words for the fields of
+    the usual port, tried when addresses are pasted. `credentials` are the
+    kinds of credential it can use (domain/inventory.py), `secret_words` the kind's own words for the fields of
     Secret, for the command line.
     """
 
@@ -95,6 +96,7 @@ class Probe:
     reachability: bool = True
     port: int | None = None
     hidden: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ("password",)
     secret_words: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 

@@ -67,10 +67,14 @@ class _Secrets:
         word = self._read(
             login.secret, f"{'Private key' if login.kind == 'ssh_key' else 'Password'} of {login.name}", where
         )
-        if login.kind == "password":
-            value = {"password": word.removesuffix("\n").removesuffix("\r")}
-        else:
+        if login.kind == "ssh_key":
             value = self._key(login, word, where)
+        else:
+            value = {"password": word.removesuffix("\n").removesuffix("\r")}
+            if login.passphrase is not None:
+                value["passphrase"] = self._read(login.passphrase, f"Privacy password of {login.name}", where).rstrip(
+                    "\r\n"
+                )
         if not word.strip():
             raise DocumentError(f"{where}: its secret is empty.")
         return self._seal(json.dumps(value).encode(), f"credential:{seal_id}")

@@ -157,9 +157,8 @@ def _read(host: Host, probe: Probe, check: Check | None, typed: Mapping[str, str
 def _login(draft: Draft, probe: Probe, check: Check | None, values: dict[str, Any]) -> logins.Login | None:
     """Which credential: a stored one, a new one typed here, or none."""
     rows = store.session().scalars(select(Credential).order_by(Credential.name))
-    keys = probe.kind == "ssh"
     choices = [("", gettext("none"))]
-    choices += [(str(row.id), row.name) for row in rows if keys or row.kind == "password"]
+    choices += [(str(row.id), row.name) for row in rows if row.kind in probe.credentials]
     chosen = draft.choice(
         Field(
             "credential",
@@ -170,7 +169,7 @@ def _login(draft: Draft, probe: Probe, check: Check | None, values: dict[str, An
         )
     )
     values["credential_id"] = int(chosen) if chosen.isdecimal() and not draft["credential"].wrong else None
-    login = logins.ask(draft, keys=keys)
+    login = logins.ask(draft, kinds=probe.credentials)
     if login is not None and values["credential_id"] is not None:
         same = check is not None and check.credential_id == values["credential_id"]
         if same:  # it was chosen before; what is typed now replaces it

@@ -17,7 +17,14 @@ from webui.language import gettext, lazy_gettext
 
 blueprint = Blueprint("credentials", __name__, url_prefix="/credentials")
 
-KINDS = {"password": lazy_gettext("Password"), "ssh_key": lazy_gettext("SSH key")}
+KINDS = {
+    "password": lazy_gettext("Password"),
+    "ssh_key": lazy_gettext("SSH key"),
+    "snmp_v3": lazy_gettext("SNMP user"),
+    "community": lazy_gettext("SNMP community"),
+}
+SORTS = {"login": ("password", "ssh_key"), "snmp": ("snmp_v3", "community")}
+"""What one form asks for: the kinds of credential its fields can become."""
 
 
 @dataclass
@@ -86,19 +93,36 @@ def _work(row: Credential | None) -> Response | str | tuple[str, int]:
             required=True,
         )
     )
-    login = logins.ask(draft, row.username if row else "", kept=row is not None)
+    sort = _sort(row)
+    login = logins.ask(draft, row.username if row else "", kept=row is not None, kinds=SORTS[sort])
     if draft.good and row is None and login is None:
-        draft.blame("username", gettext("Please tell the user name to log in with."))
-    if draft.good and row is not None and not draft["username"].value:
-        draft.blame("username", gettext("Please tell the user name to log in with."))
+        if sort == "snmp":
+            draft.blame("password", gettext("Please enter the authentication password, or the community."))
+        else:
+            draft.blame("username", gettext("Please tell the user name to log in with."))
+    if draft.good and row is not None and login is None and bool(draft["username"].value) != (row.kind != "community"):
+        draft.blame(
+            "username",
+            gettext("Please enter the passwords of this user too.")
+            if row.kind == "community"
+            else gettext("Please tell the user name to log in with."),
+        )
     if draft.good and _taken(name, row):
         draft.blame("name", gettext("Another credential has this name. Choose another one."))
     if draft.good and _keep(row, name, login, draft):
         flash(gettext("The credential “%(name)s” is saved.", name=name), "good")
         return redirect(url_for("credentials.index"), 303)
     draft.remind()
-    page = render_template("credentials/form.html", active="credentials.index", row=row, draft=draft, kinds=KINDS)
+    page = render_template(
+        "credentials/form.html", active="credentials.index", row=row, draft=draft, kinds=KINDS, sort=sort
+    )
     return page if request.method == "GET" else (page, 422)
+
+
+def _sort(row: Credential | None) -> str:
+    if row is not None:
+        return "snmp" if row.kind in SORTS["snmp"] else "login"
+    return "snmp" if request.args.get("sort") == "snmp" else "login"
 
 
 def _keep(row: Credential | None, name: str, login: logins.Login | None, draft: Draft) -> bool:

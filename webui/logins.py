@@ -18,12 +18,14 @@ from webui.draft import LONGEST_SECRET, Draft
 from webui.forms import Field
 from webui.language import gettext
 
+SHORTEST_USM = 8
+"""Characters of an SNMP password (RFC 3414, section 11.2)."""
 NAMES = ("username", "password", "private_key", "passphrase")
 
 
 @dataclass(frozen=True)
 class Login:
-    """A login just typed. `kind` is `password` or `ssh_key`; `content` is what gets sealed."""
+    """A login just typed. `kind` is one of inventory.CREDENTIALS; `content` is what gets sealed."""
 
     kind: str
     username: str
@@ -35,11 +37,17 @@ class Login:
         return sealer.seal(json.dumps(self.content).encode(), place)
 
 
-def ask(draft: Draft, username: str = "", *, kept: bool = False, keys: bool = True) -> Login | None:
+def ask(
+    draft: Draft, username: str = "", *, kept: bool = False, kinds: tuple[str, ...] = ("password", "ssh_key")
+) -> Login | None:
     """Put the fields of a login into `draft` and read them: None when no secret is typed, or a wrong one.
 
-    With `kept` there is a stored secret already, so that an empty one means to keep it.
+    With `kept` there is a stored secret already, so that an empty one means to keep it. `kinds` are the kinds
+    of credential it may become.
     """
+    if "community" in kinds:
+        return _ask_snmp(draft, username, kept)
+    keys = "ssh_key" in kinds
     name = draft.text(Field("username", gettext("User name"), value=username))
     password = draft.secret(Field("password", gettext("Password"), "secret", autocomplete="new-password"))
     key = passphrase = ""
@@ -71,6 +79,59 @@ def ask(draft: Draft, username: str = "", *, kept: bool = False, keys: bool = Tr
     return Login("password", name, {"password": password})
 
 
+def _ask_snmp(draft: Draft, username: str, kept: bool) -> Login | None:
+    """A community, or a user of version 3 with one or two passwords."""
+    name = draft.text(
+        Field(
+            "username",
+            gettext("User name of version 3"),
+            value=username,
+            help=gettext("Empty for a community of version 1 or 2c."),
+        )
+    )
+    password = draft.secret(
+        Field("password", gettext("Authentication password, or community"), "secret", autocomplete="new-password")
+    )
+    passphrase = draft.secret(
+        Field(
+            "passphrase",
+            gettext("Privacy password"),
+            "secret",
+            help=gettext("Version 3 only: what encrypts."),
+            autocomplete="new-password",
+        )
+    )
+    if not (password or passphrase) and (kept or not name):
+        return None
+    if not password:
+        draft.blame("password", gettext("Please enter the authentication password, or the community."))
+    elif any(ord(c) < 32 or ord(c) == 127 for c in password):
+        draft.blame("password", gettext("This holds characters that cannot be seen."))
+    elif name and len(password) < SHORTEST_USM:
+        draft.blame(
+            "password", gettext("Passwords of version 3 have at least %(least)s characters.", least=SHORTEST_USM)
+        )
+    if passphrase and not name:
+        draft.blame("username", gettext("Please tell the user this privacy password belongs to."))
+    elif passphrase and len(passphrase) < SHORTEST_USM:
+        draft.blame(
+            "passphrase", gettext("Passwords of version 3 have at least %(least)s characters.", least=SHORTEST_USM)
+        )
+    _judge_vault(draft, "password")
+    if any(draft[each].wrong for each in ("username", "password", "passphrase")):
+        return None
+    if name:
+        return Login("snmp_v3", name, {"password": password, "passphrase": passphrase})
+    return Login("community", "", {"password": password})
+
+
+def _judge_vault(draft: Draft, field: str) -> None:
+    try:
+        vault.sealer(store.settings().vault_public)
+    except vault.VaultError as error:
+        draft.blame(field, str(error))
+
+
 def keep(login: Login, name: str, row: Credential | None = None) -> Credential:
     """Store `login` as a credential, or as the new secret of `row`; it gets a fresh place each time."""
     credential = row or Credential(name=name)
@@ -86,7 +147,9 @@ def keep(login: Login, name: str, row: Credential | None = None) -> Credential:
 def name_for(login: Login) -> str:
     """A name for a credential nobody named: of its user and kind, and not taken yet."""
     taken = set(store.session().scalars(select(Credential.name)))
-    what = gettext("SSH key") if login.kind == "ssh_key" else gettext("password")
+    if login.kind == "community":
+        return free(gettext("SNMP community"), taken)
+    what = {"ssh_key": gettext("SSH key"), "snmp_v3": gettext("SNMP user")}.get(login.kind, gettext("password"))
     return free(f"{login.username} ({what})", taken)
 
 
@@ -112,10 +175,7 @@ def _judge(draft: Draft, name: str, password: str, key: str, passphrase: str) ->
         draft.blame("password", gettext("Please enter a password or a private key."))
     elif any(ord(c) < 32 or ord(c) == 127 for c in password):
         draft.blame("password", gettext("This holds characters that cannot be seen."))
-    try:
-        vault.sealer(store.settings().vault_public)
-    except vault.VaultError as error:
-        draft.blame("private_key" if key.strip() else "password", str(error))
+    _judge_vault(draft, "private_key" if key.strip() else "password")
 
 
 def _judge_key(draft: Draft, name: str, key: str, passphrase: str) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
+from domain.inventory import CREDENTIALS
 from domain.thresholds import Level
 from probes import catalogue
 from probes.base import Probe, describe, fill
@@ -163,7 +164,7 @@ class Login(Part):
     """A credential. The secret itself is never in the document, only where to read it."""
 
     name: Name
-    kind: Literal["password", "ssh_key"]
+    kind: Literal["password", "ssh_key", "community", "snmp_v3"]
     username: str = ""
     secret: SecretSource
     passphrase: SecretSource | None = None
@@ -175,8 +176,10 @@ class Login(Part):
 
     @model_validator(mode="after")
     def _only_keys_are_locked(self) -> Login:
-        if self.passphrase is not None and self.kind != "ssh_key":
-            raise ValueError("'passphrase' belongs to an ssh_key only")
+        if self.passphrase is not None and "passphrase" not in CREDENTIALS[self.kind]:
+            raise ValueError("'passphrase' belongs to an ssh_key or an snmp_v3 user only")
+        if self.kind == "community" and self.username:
+            raise ValueError("a community has no username")
         if self.passphrase is not None and self.passphrase.how == "kept":
             raise ValueError("'passphrase' cannot be 'kept'; leave it out, it is kept with its key")
         return self

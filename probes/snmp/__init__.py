@@ -289,6 +289,7 @@ PROBE = Probe(
     options=Options,
     produces=(*produces(), Produces("snmp.value", "1", "Objects of your own", "object")),
     secret=True,
+    credentials=("snmp_v3", "community"),
     secret_words={"community": "password", "auth_password": "password", "priv_password": "passphrase"},
     port=161,
 )

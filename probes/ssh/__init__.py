@@ -117,5 +117,12 @@ def _sessions(keep: Keep) -> Iterator[tuple[object, ...]]:
 
 
 PROBE = Probe(
-    kind="ssh", label="Unix over SSH", look=look, options=Options, produces=unix.PRODUCES, secret=True, port=22
+    kind="ssh",
+    label="Unix over SSH",
+    look=look,
+    options=Options,
+    produces=unix.PRODUCES,
+    secret=True,
+    credentials=("password", "ssh_key"),
+    port=22,
 )
