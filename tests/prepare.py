@@ -17,6 +17,7 @@ PROGRAMS = {
     "/usr/bin/chromium": "chromium",
     "/usr/bin/busybox": "busybox",
     "/usr/bin/ps": "procps",
+    "/usr/bin/winrmcp": "winrmcp",
 }
 """Program -> Debian package. PostgreSQL is not here: the bundled one serves where the system has none."""
 

@@ -151,7 +151,13 @@ def _volumes(m: Windows) -> Rows:
     return [
         {"Name": "C:\\", "DriveLetter": "C:", "DriveType": 3, "Capacity": 100 << 30, "FreeSpace": 25 << 30},
         {"Name": "C:\\mount\\data\\", "DriveLetter": None, "DriveType": 3, "Capacity": 50 << 30, "FreeSpace": 10 << 30},
-        {"Name": "\\\\?\\Volume{0a1b}\\", "DriveLetter": None, "DriveType": 3, "Capacity": 1 << 29, "FreeSpace": 1 << 28},
+        {
+            "Name": "\\\\?\\Volume{0a1b}\\",
+            "DriveLetter": None,
+            "DriveType": 3,
+            "Capacity": 1 << 29,
+            "FreeSpace": 1 << 28,
+        },
     ]
 
 
@@ -276,9 +282,9 @@ def _guest_load(m: Windows) -> Rows:
 
 
 def _root_load(m: Windows) -> Rows:
-    return [
-        {"Name": f"Root VP {n}", "PercentTotalRunTime": m.grown(1e7 * 0.2), **m.stamps()} for n in range(2)
-    ] + [{"Name": "_Total", "PercentTotalRunTime": m.grown(1e7 * 0.2), **m.stamps()}]
+    return [{"Name": f"Root VP {n}", "PercentTotalRunTime": m.grown(1e7 * 0.2), **m.stamps()} for n in range(2)] + [
+        {"Name": "_Total", "PercentTotalRunTime": m.grown(1e7 * 0.2), **m.stamps()}
+    ]
 
 
 def _sql(rows: Callable[[Windows], Rows]) -> Callable[[Windows], Rows]:
@@ -312,14 +318,14 @@ for _prefix in ("mssqlserver_sqlserver", "mssqlshop_mssqlshop"):
         (CIMV2, f"{_PERF}{_prefix}generalstatistics"): _sql(lambda m: [{"UserConnections": 17, "Processesblocked": 1}]),
         (CIMV2, f"{_PERF}{_prefix}sqlstatistics"): _sql(lambda m: [{"BatchRequestsPersec": m.grown(200)}]),
         (CIMV2, f"{_PERF}{_prefix}buffermanager"): _sql(
-            lambda m: [
-                {"Pagelifeexpectancy": 3000, "Buffercachehitratio": 990, "Buffercachehitratio_Base": 1000}
-            ]
+            lambda m: [{"Pagelifeexpectancy": 3000, "Buffercachehitratio": 990, "Buffercachehitratio_Base": 1000}]
         ),
         (CIMV2, f"{_PERF}{_prefix}databases"): _sql(
             lambda m: [{"Name": "shop", "PercentLogUsed": 37}, {"Name": "_Total", "PercentLogUsed": 37}]
         ),
-        (CIMV2, f"{_PERF}{_prefix}locks"): _sql(lambda m: [{"Name": "_Total", "NumberofDeadlocksPersec": m.grown(0.5)}]),
+        (CIMV2, f"{_PERF}{_prefix}locks"): _sql(
+            lambda m: [{"Name": "_Total", "NumberofDeadlocksPersec": m.grown(0.5)}]
+        ),
     }
 
 

@@ -228,6 +228,9 @@ class _Conversation:
         first = self._file.readline(8192)
         if not first.strip():
             return None
+        if first[:1] == b"\x16":  # a TLS greeting on a port without TLS: HTTP.sys says 400 and hangs up
+            self._say(400, b"", {})
+            return None
         headers: dict[str, str] = {}
         while (text := self._file.readline(65536)).strip():
             name, _, value = text.decode("latin-1").partition(":")
@@ -411,7 +414,9 @@ class _Conversation:
                 self._line.sendall(bytes([byte]))
                 self._listener.pause(0.02)
         if wrong == "bomb":
-            self._line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\nTransfer-Encoding: chunked\r\n\r\n")
+            self._line.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
             while True:
                 self._line.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
         if wrong.startswith("status:"):
@@ -428,7 +433,9 @@ class _Conversation:
         if wrong == "unsealed":
             return self._finish(200, text, sealed=False)
         if wrong == "truncated":
-            self._line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\nContent-Length: 9999\r\n\r\n" + answer[:50])
+            self._line.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/soap+xml\r\nContent-Length: 9999\r\n\r\n" + answer[:50]
+            )
             return False
         changed = {
             "doctype": '<!DOCTYPE a [<!ENTITY b "b"><!ENTITY c "&b;&b;&b;&b;">]>' + text,
@@ -564,9 +571,7 @@ class Answerer:
     def _invoke(self, request: Request, method: str) -> str:
         if not request.resource.lower().endswith("/stdregprov"):
             raise Fault(2150859002, "w:InvalidSelectors", "The class does not exist. ")
-        answer = registry(
-            self._listener.machine, method, request.text("sSubKeyName"), request.text("sValueName")
-        )
+        answer = registry(self._listener.machine, method, request.text("sSubKeyName"), request.text("sValueName"))
         parts = []
         for name, value in answer.items():
             for one in value if isinstance(value, list) else [value]:
