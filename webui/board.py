@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, or_, select
 
-from domain.inventory import Check, Person
+from domain.inventory import Check, Host, Person
 from domain.records import MetricSet, StateInterval, raw
 from webui import access, store, watched
 from webui.drawing import Interval
@@ -29,6 +29,7 @@ __all__ = [
     "curves",
     "histories",
     "last_trouble",
+    "machine",
     "machines",
     "pulse",
 ]
@@ -41,6 +42,11 @@ HOT = 0.9
 def machines(person: Person) -> list[Machine]:
     """Every machine `person` may see, worst first."""
     return watched.machines(store.session(), access.visible(person))
+
+
+def machine(person: Person, host_id: int) -> Machine:
+    """One machine `person` may see."""
+    return watched.machines(store.session(), access.visible(person) & (Host.id == host_id))[0]
 
 
 def pulse(moment: datetime) -> Pulse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,9 @@ from markupsafe import Markup
 from domain.inventory import Threshold
 from webui.language import gettext, lazy_gettext, locale
 from webui.ranges import zone
-from webui.series import Line
-from webui.wording import number, share, titles, value
+from webui.series import Key, Line
+from webui.units import Scale, is_share, low_is_bad, say, scale
+from webui.wording import number, share, titles
 
 WIDE, TALL = 600, 150
 MOST = 8
@@ -24,21 +25,16 @@ Outage = tuple[datetime, datetime]
 
 @dataclass(frozen=True)
 class Chart:
-    """A kind of chart: `names` are the measures in it; with `totals` only lines without a part, else all."""
+    """A kind of chart: `names` are the measures in it; with `totals` only lines without a part, where there are any.
+
+    With `unit` only lines of that unit: a measure named by its user may come in several.
+    """
 
     key: str
     title: Any
     names: tuple[str, ...]
     totals: bool = False
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How a chart's axis counts: values are divided by `by` and called `unit`."""
-
-    by: float
-    unit: str
-    share: bool = False
+    unit: str = ""
 
 
 CHARTS = (
@@ -47,6 +43,11 @@ CHARTS = (
     Chart("disks", lazy_gettext("File systems"), ("system.filesystem.utilization",)),
     Chart("ping", lazy_gettext("Ping"), ("icmp.rtt.median", "icmp.rtt.p95", "icmp.rtt.max")),
     Chart("loss", lazy_gettext("Ping loss"), ("icmp.loss",)),
+    Chart(
+        "lines",
+        lazy_gettext("How full the lines are"),
+        ("system.network.utilization", "hw.network.bandwidth.utilization"),
+    ),
     Chart("network", lazy_gettext("Network"), ("system.network.io.receive", "system.network.io.transmit")),
     Chart("io", lazy_gettext("Disk traffic"), ("system.disk.io.read", "system.disk.io.write")),
     Chart("busy", lazy_gettext("Disk busy"), ("system.disk.utilization",)),
@@ -65,6 +66,7 @@ CHARTS = (
     ),
 )
 """Measures read best together. Whatever else a probe brings gets a chart of its own, see `charts`."""
+CHARTED = tuple(name for one in CHARTS for name in one.names)
 FOLDED = frozenset(
     {
         "http.response.size", "http.status_code", "icmp.rtt.jitter", "icmp.rtt.min", "system.disk.operation_time",
@@ -75,32 +77,69 @@ FOLDED = frozenset(
     }
 )  # fmt: skip
 """Rarely looked at as a curve: drawn only when all measures are asked for."""
-SHARES = (".utilization", ".loss", ".iowait", ".steal", ".some", ".full")
-"""How a measure of unit 1 ends that is a share of a whole; any other of unit 1 is a count."""
-TIMES = ((172800.0, 86400.0, lazy_gettext("days")), (7200.0, 3600.0, lazy_gettext("hours")), (120.0, 60.0, lazy_gettext("min")), (1.0, 1.0, "s"), (0.0, 0.001, "ms"))  # fmt: skip
-SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+ASIDE = (".limit", ".count", ".total", ".uptime", ".size")
+"""How a measure ends that is rarely looked at as a curve."""
+AT = "@"
+"""Between the name of a measure and its unit in the key of a chart that shows one unit of several."""
 
 
-def charts(lines: Sequence[Line], every: bool = False) -> tuple[list[tuple[Chart, list[Line]]], int]:
-    """The charts these lines fill, and how many more there are that are folded away unless `every`."""
-    kinds, single = list(CHARTS), {name for one in CHARTS for name in one.names}
-    left = sorted({line.name for line in lines if line.known} - single)
-    kinds += [_single(name) for name in left if every or name not in FOLDED]
-    filled = [(kind, own) for kind in kinds if (own := of(kind, lines))]
-    return filled, 0 if every else sum(name in FOLDED for name in left)
+def charts(keys: Collection[Key]) -> list[Chart]:
+    """The charts these lines can fill, in the order they are shown."""
+    names = {key.name for key in keys}
+    kinds = [one for one in CHARTS if names & set(one.names)]
+    left = names - {name for one in CHARTS for name in one.names}
+    for name in sorted(left):
+        kinds += _single(name, sorted({key.unit for key in keys if key.name == name}))
+    return kinds
 
 
-def chart(key: str) -> Chart | None:
-    """The kind of chart of that key: one of CHARTS, or a measure that some probe declares."""
+def folded(one: Chart, keys: Iterable[Key]) -> bool:
+    """Whether the chart is drawn only when all measures are asked for: raw counts beside a share of the same thing."""
+    if len(one.names) > 1 or one in CHARTS:
+        return False
+    name = one.names[0]
+    if name in FOLDED or name.endswith(ASIDE):
+        return True
+    stem = name.rpartition(".")[0]
+    own = next((key for key in keys if key.name == name), None)
+    if own is None or is_share(name, own.unit) or not (own.unit in ("1", "By") or own.unit.startswith("{")):
+        return False
+    return any(is_share(key.name, key.unit) and key.name.rpartition(".")[0] == stem for key in keys)
+
+
+def telling(one: Chart, own: Sequence[Key]) -> bool:
+    """Whether the chart says something of many parts at once: counts and states of parts are better read as a table."""
+    return one in CHARTS or any(is_share(key.name, key.unit) for key in own)
+
+
+def chart(key: str) -> Chart:
+    """The kind of chart of that key: one of CHARTS, or a single measure, perhaps of one unit."""
     known = next((one for one in CHARTS if one.key == key), None)
-    return known or (_single(key) if key in titles() else None)
+    name, _, unit = key.partition(AT)
+    return known or Chart(key, lazy_gettext(titles().get(name, name)), (name,), unit=unit)
 
 
-def of(one: Chart, lines: Sequence[Line]) -> list[Line]:
-    """The lines that belong in the chart, at most MOST (the highest), in the chart's own order."""
-    own = [line for line in lines if line.name in one.names and not (one.totals and line.part) and line.known]
+def choose(one: Chart, keys: Iterable[Key], newest: Mapping[Key, float], part: str | None = None) -> list[Key]:
+    """The lines that belong in the chart: of one part, or of as many as MOST lines allow, the worst of now first."""
+    own = [key for key in keys if key.name in one.names and one.unit in ("", key.unit)]
+    if part is not None:
+        own = [key for key in own if key.part == part]
+    elif one.totals and any(not key.part for key in own):
+        own = [key for key in own if not key.part]
     if len(own) > MOST:
-        own = sorted(own, key=lambda line: -max(line.known))[:MOST]
+        sign = 1 if low_is_bad(one.names[0]) else -1
+        worst: dict[tuple[int, str], float] = {}
+        for key in own:
+            place = (key.check_id, key.part)
+            worst[place] = min(worst.get(place, float("inf")), sign * newest.get(key, -sign * 1e300))
+        kept = sorted(worst, key=lambda place: worst[place])[: max(1, MOST // len({key.name for key in own}))]
+        own = [key for key in own if (key.check_id, key.part) in set(kept)]
+    return sorted(own, key=lambda key: (one.names.index(key.name), key.part))
+
+
+def ordered(one: Chart, lines: Iterable[Line]) -> list[Line]:
+    """The lines of the chart that say something, in its own order."""
+    own = [line for line in lines if line.name in one.names and one.unit in ("", line.unit) and line.known]
     return sorted(own, key=lambda line: (one.names.index(line.name), line.part))
 
 
@@ -114,11 +153,7 @@ def label(one: Chart, line: Line) -> str:
 
 def shown(line: Line, amount: float) -> str:
     """`amount` as a person would say it."""
-    if line.unit == "1" and not _share(line):
-        return number(amount, 2)
-    if line.unit == "1/s":
-        return f"{number(amount, 2)}/s"
-    return value(amount, line.unit)
+    return say(amount, line.unit, line.name)
 
 
 def says(one: Chart, lines: Sequence[Line], clock: Any) -> str:
@@ -205,26 +240,22 @@ def figure(
     return {"data": data, "layout": layout}
 
 
-def _single(name: str) -> Chart:
-    return Chart(name, lazy_gettext(titles().get(name, name)), (name,))
+def _single(name: str, units: Sequence[str]) -> list[Chart]:
+    title = lazy_gettext(titles().get(name, name))
+    if len(units) < 2:
+        return [Chart(name, title, (name,))]
+    return [Chart(f"{name}{AT}{unit}", title, (name,), unit=unit) for unit in units]
 
 
 def _share(line: Line) -> bool:
-    return line.unit == "1" and line.name.endswith(SHARES)
+    return is_share(line.name, line.unit)
 
 
 def _scale(lines: Sequence[Line]) -> Scale:
     """The unit in which the highest value reads best."""
-    top, unit = max((abs(v) for line in lines for v in line.known), default=0.0), lines[0].unit if lines else "1"
-    if not lines or _share(lines[0]):
-        return Scale(1.0, "", share=bool(lines))
-    if unit in ("By", "By/s"):
-        step = next((n for n in range(len(SIZES)) if top < 1024 ** (n + 1)), len(SIZES) - 1)
-        return Scale(1024.0**step, SIZES[step] + unit[2:])
-    if unit == "s":
-        by, name = next((by, name) for least, by, name in TIMES if top >= least)
-        return Scale(by, str(name))
-    return Scale(1.0, {"1": "", "1/s": "/s"}.get(unit, unit.replace("{", "").replace("}", "")))
+    if not lines:
+        return Scale(1.0, "")
+    return scale(lines[0].name, lines[0].unit, max((abs(v) for line in lines for v in line.known), default=0.0))
 
 
 def _local(at: datetime) -> str:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request, url_for
 from markupsafe import Markup
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import func, or_, select
 from werkzeug.wrappers import Response as Plain
 
 from domain.clock import now
-from domain.inventory import Check, Credential, Host, HostKey
-from domain.records import FactSeen, FailureSeen, Incident, Latest, MetricSet, StateInterval, Track
+from domain.inventory import Host, HostKey
+from domain.records import FactSeen, Incident, StateInterval
 from domain.requests import Look
 from probes import catalogue
-from webui import access, board, figures, series, store
+from webui import access, board, families, figures, headlines, looked, series, store
 from webui.drawing import strip
 from webui.language import gettext, lazy_gettext
 from webui.limits import limits
+from webui.looked import CheckRow, Present
 from webui.ranges import RANGES, Window, window
-from webui.series import Line
+from webui.series import Key, Line
 from webui.wording import clock, span, titles
 
 blueprint = Blueprint("machine", __name__, url_prefix="/machines/<int:host_id>")
@@ -35,8 +36,13 @@ ROWS = 24
 """Rows of the table under a chart."""
 PATIENCE = timedelta(seconds=30)
 """So long a look somebody asked for is waited for."""
-LATE = 2.5
-"""A check whose newest look is older than so many of its intervals is told as overdue."""
+NEARBY = 2
+"""Charts that stand above a table of many parts; the rest is one part at a time, or all measures."""
+UNFOLDED = 14
+"""Charts of a machine before all measures are asked for."""
+GROUPED = 8
+"""More charts than these get headings between them."""
+OTHER_FACTS = 60
 KINDS = {
     "unreachable": lazy_gettext("Unreachable"),
     "timeout": lazy_gettext("No answer in time"),
@@ -58,15 +64,6 @@ FACTS = {
     "http.server": lazy_gettext("Web server"),
     "tls.issuer": lazy_gettext("Certificate from"),
 }
-HEADLINES = (
-    ("system.cpu.utilization", lazy_gettext("CPU")),
-    ("system.memory.utilization", lazy_gettext("Memory")),
-    ("system.filesystem.utilization", lazy_gettext("Fullest disk")),
-    ("icmp.rtt.median", lazy_gettext("Ping")),
-    ("icmp.loss", lazy_gettext("Ping loss")),
-    ("http.duration", lazy_gettext("Web answer")),
-    ("system.uptime", lazy_gettext("Running for")),
-)
 
 
 @dataclass(frozen=True)
@@ -80,27 +77,17 @@ class Box:
     rows: list[tuple[datetime, list[str]]]
 
 
-@dataclass(frozen=True)
-class CheckRow:
-    """One check with its newest look. `failing_since` is when it began to fail the way it does now."""
+@dataclass
+class Section:
+    """One family on the page: its charts, and its parts where they are many."""
 
-    check: Check
-    latest: Latest | None
-    state: str
-    credential: str
-    next_at: datetime | None
-    overdue: bool
-    failing_since: datetime | None
+    family: families.Family
+    boxes: list[Box] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class Numeral:
-    """One of the numbers at the top; `old` says since when it is no longer true, and is empty while it is."""
-
-    title: Any
-    says: str
-    part: str
-    old: str
+    @property
+    def wide(self) -> bool:
+        """Whether it stands by itself."""
+        return bool(self.family.tables)
 
 
 @blueprint.get("")
@@ -110,9 +97,11 @@ def show(host_id: int) -> str:
     host, moment = access.host(host_id), now()
     chosen = window(request.args, moment, _fitting(moment - host.created_at))
     every = request.args.get("all") == "1"
-    found = next(m for m in board.machines(access.person()) if m.id == host.id)
-    checks, pulse = _checks(host, moment), board.pulse(moment)
-    boxes, folded = _boxes(host, chosen, every)
+    found = board.machine(access.person(), host.id)
+    checks, pulse = looked.checks(host, moment), board.pulse(moment)
+    values = looked.present(host, checks)
+    sections, folded = _sections(host, values, chosen, every)
+    facts, other_facts = _facts(host)
     incidents, asked = _incidents(host), _asked(host)
     return render_template(
         "machines/show.html",
@@ -124,12 +113,17 @@ def show(host_id: int) -> str:
         day=strip(board.histories([host.id], moment - timedelta(hours=24)).get(host.id, []), moment, wide=True),
         availability=_availability(host.id, moment - timedelta(days=30), moment),
         checks=checks,
-        numbers=_numbers(checks),
-        boxes=boxes,
+        numbers=headlines.headlines(values),
+        sections=sections,
+        drawn=sum(len(section.boxes) for section in sections),
         folded=folded,
+        grouped_from=GROUPED,
+        rows_first=families.FIRST,
+        columns_first=families.COLUMNS,
         every=every,
         averaged=series.averaged(chosen.span),
-        facts=_facts(host),
+        facts=facts,
+        other_facts=other_facts,
         incidents=incidents,
         about=_about(host, incidents),
         offered=_offered(host),
@@ -156,17 +150,22 @@ def look(host_id: int) -> Plain:
     return redirect(url_for("machine.show", host_id=host.id, **query), 303)
 
 
-@figure_blueprint.get("/<key>")
+@figure_blueprint.get("/<path:key>")
 @access.signed_in
 def draw(host_id: int, key: str) -> Response:
-    """{data, layout} of one chart for Plotly: `?range=` or `?from=&to=`, and `px`, the width it will have."""
+    """{data, layout} of one chart for Plotly: `?range=` or `?from=&to=`, `px`, the width it will have, `part` for one."""
     host, kind = access.host(host_id), figures.chart(key)
-    if kind is None:
-        abort(404)
     chosen = window(request.args, now())
     width = min(max(request.args.get("px", 600, int), 100), 4000)
-    own = figures.of(kind, series.lines(host.id, chosen.begin, chosen.end, int(width / 1.5), kind.names))
-    return jsonify(figures.figure(kind, own, limits(host), _outages(host.id, chosen), chosen.begin, chosen.end))
+    sets = series.kept(host.id, chosen.begin, chosen.end)
+    every = {one for keys in sets.values() for one in keys}
+    if kind not in figures.CHARTS and not any(
+        name in titles() or any(one.name == name for one in every) for name in kind.names
+    ):
+        abort(404)
+    wanted = figures.choose(kind, every, looked.newest(host.id), request.args.get("part"))
+    own = figures.ordered(kind, series.lines(chosen.begin, chosen.end, int(width / 1.5), sets, wanted))
+    return jsonify(figures.figure(kind, own, limits(host), outages(host.id, chosen), chosen.begin, chosen.end))
 
 
 def _fitting(age: timedelta) -> str:
@@ -174,21 +173,46 @@ def _fitting(age: timedelta) -> str:
     return next((name for name in ("1h", "6h") if age < RANGES[name]), "24h")
 
 
-def _boxes(host: Host, chosen: Window, every: bool) -> tuple[list[Box], int]:
-    begin, end = chosen.begin, chosen.end
-    found, folded = figures.charts(series.lines(host.id, begin, end, PREVIEW), every)
-    bars, outages = limits(host), _outages(host.id, chosen)
-    boxes = [
-        Box(
-            kind,
-            [(figures.label(kind, line), line) for line in own],
-            figures.preview(own, bars, outages, begin, end),
-            figures.says(kind, own, clock),
-            _table(own, chosen),
-        )
-        for kind, own in found
-    ]
-    return boxes, folded
+def _sections(host: Host, values: Sequence[Present], chosen: Window, every: bool) -> tuple[list[Section], int]:
+    """The families with their charts, and how many charts are folded away. One read, however many lines there are."""
+    sets = series.kept(host.id, chosen.begin, chosen.end)
+    keys = dict.fromkeys(key for own in sets.values() for key in own)
+    newest = {Key(one.check_id, one.name, one.part, one.unit): one.amount for one in values}
+    probes = {check.id: check.kind for check in host.checks}
+    sections = {family.key: Section(family) for family in families.families(values)}
+    planned: list[tuple[Section, figures.Chart, list[Key]]] = []
+    folded = 0
+    for kind in figures.charts(keys):
+        own = figures.choose(kind, keys, newest)
+        if not own:
+            continue
+        key, title = families.of(own[0].name, probes.get(own[0].check_id, ""))
+        section = sections.setdefault(key, Section(families.Family(key, title)))
+        beside = sum(one is section for one, _, _ in planned)
+        if every or not (figures.folded(kind, keys) or (section.wide and beside >= NEARBY) or len(planned) >= UNFOLDED):
+            planned.append((section, kind, own))
+        else:
+            folded += 1
+    lines = series.lines(chosen.begin, chosen.end, PREVIEW, sets, {key for _, _, own in planned for key in own})
+    for section, box in boxes(host, chosen, planned, lines):
+        section.boxes.append(box)
+    return [one for one in sections.values() if one.boxes or one.wide], folded
+
+
+def boxes(
+    host: Host, chosen: Window, planned: Sequence[tuple[Any, figures.Chart, list[Key]]], lines: Sequence[Line]
+) -> list[tuple[Any, Box]]:
+    """What was planned, drawn; whatever stands first in a plan comes back with its chart. A chart without a value is none."""
+    by_key = {Key(line.check_id, line.name, line.part, line.unit): line for line in lines}
+    bars, down = limits(host), outages(host.id, chosen)
+    drawn = []
+    for whose, kind, keys in planned:
+        own = figures.ordered(kind, [by_key[key] for key in keys if key in by_key])
+        if own:
+            preview = figures.preview(own, bars, down, chosen.begin, chosen.end)
+            named = [(figures.label(kind, line), line) for line in own]
+            drawn.append((whose, Box(kind, named, preview, figures.says(kind, own, clock), _table(own, chosen))))
+    return drawn
 
 
 def _table(lines: Sequence[Line], chosen: Window) -> list[tuple[datetime, list[str]]]:
@@ -208,7 +232,7 @@ def _table(lines: Sequence[Line], chosen: Window) -> list[tuple[datetime, list[s
     ]
 
 
-def _outages(host_id: int, chosen: Window) -> list[figures.Outage]:
+def outages(host_id: int, chosen: Window) -> list[figures.Outage]:
     """When it was down within the stretch shown."""
     rows = board.histories([host_id], chosen.begin).get(host_id, [])
     return [
@@ -224,40 +248,6 @@ def _ssh_open(checks: list[CheckRow]) -> bool:
     return found and not any(row.check.kind == "ssh" for row in checks)
 
 
-def _checks(host: Host, moment: datetime) -> list[CheckRow]:
-    database = store.session()
-    newest = {row.check_id: row for row in database.scalars(select(Latest).where(Latest.host_id == host.id))}
-    subjects = [f"check:{check.id}" for check in host.checks]
-    states = {row.subject: row.state for row in database.scalars(select(Track).where(Track.subject.in_(subjects)))}
-    names = {row.id: row.name for row in database.execute(select(Credential.id, Credential.name))}
-    begun = {row[0]: row[1] for row in database.execute(_begun(host))}
-    rows = []
-    for check in host.checks:
-        latest, on = newest.get(check.id), check.enabled and host.enabled
-        pace = timedelta(seconds=check.interval_s or host.interval_s or store.settings().interval)
-        rows.append(
-            CheckRow(
-                check=check,
-                latest=latest,
-                state=states.get(f"check:{check.id}", "pending") if on else "disabled",
-                credential=names.get(check.credential_id or 0, ""),
-                next_at=latest.ts + pace if latest and on else None,
-                overdue=bool(latest and on and moment - latest.ts > pace * LATE),
-                failing_since=begun.get(check.id) if latest and latest.failure_kind else None,
-            )
-        )
-    return rows
-
-
-def _begun(host: Host) -> Select[int, datetime]:
-    """(check, when its newest run of equal failures began)."""
-    return (
-        select(FailureSeen.check_id, func.max(FailureSeen.since))
-        .where(FailureSeen.check_id.in_([check.id for check in host.checks]))
-        .group_by(FailureSeen.check_id)
-    )
-
-
 def _stale(host: Host, state: str, checks: list[CheckRow], pulse: board.Pulse, moment: datetime) -> str:
     """Why what is shown may be old, in a sentence; empty while it is fresh, or where the page says it already."""
     if not host.enabled:
@@ -269,40 +259,18 @@ def _stale(host: Host, state: str, checks: list[CheckRow], pulse: board.Pulse, m
     return gettext("No look for %(time)s: what is below is old.", time=span((moment - newest).total_seconds()))
 
 
-def _numbers(checks: list[CheckRow]) -> list[Numeral]:
-    """What matters most, from the newest looks that brought values."""
-    ids = {row.latest.set_id for row in checks if row.latest and row.latest.set_id}
-    sets = {one.id: one for one in store.session().scalars(select(MetricSet).where(MetricSet.id.in_(ids)))}
-    values: dict[str, list[tuple[float, Line, str]]] = {}
-    for row in checks:
-        latest = row.latest
-        if latest is None or latest.set_id is None or latest.v is None:
-            continue
-        one, old = sets[latest.set_id], _old(row)
-        for name, part, unit, value in zip(one.names, one.parts, one.units, latest.v, strict=False):
-            if value is not None and not (part and name == "system.cpu.utilization"):
-                line = Line(row.check.id, name, part, unit, ((latest.ts, value),))
-                values.setdefault(name, []).append((value, line, old))
-    rows = []
-    for name, title in HEADLINES:
-        if name in values:
-            value, line, old = max(values[name], key=lambda found: found[0])
-            rows.append(Numeral(title, figures.shown(line, value), line.part, old))
-    return rows
-
-
-def _old(row: CheckRow) -> str:
-    latest = row.latest
-    if latest is None or (latest.failure_kind is None and not row.overdue and row.state != "disabled"):
-        return ""
-    return gettext("from %(when)s", when=clock(latest.good_at or latest.ts))
-
-
-def _facts(host: Host) -> list[tuple[Any, str]]:
-    found = {
-        row.name: row.value for row in store.session().scalars(select(FactSeen).where(FactSeen.host_id == host.id))
-    }
-    return [(title, found[name]) for name, title in FACTS.items() if name in found]
+def _facts(host: Host) -> tuple[list[tuple[Any, str]], list[tuple[str, str]]]:
+    """What the machine says of itself: what has a title, and the rest as it names it."""
+    rows = store.session().execute(
+        select(FactSeen.name, FactSeen.part, FactSeen.value)
+        .where(FactSeen.host_id == host.id)
+        .order_by(FactSeen.name, FactSeen.part)
+        .limit(1000)
+    )
+    found = {(name, part): value for name, part, value in rows}
+    known = [(title, found[name, ""]) for name, title in FACTS.items() if (name, "") in found]
+    rest = [(f"{name} {part}".strip(), value) for (name, part), value in found.items() if part or name not in FACTS]
+    return known, rest[:OTHER_FACTS]
 
 
 def _about(host: Host, incidents: Sequence[Incident]) -> dict[str, str]:
