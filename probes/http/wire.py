@@ -48,6 +48,11 @@ class _Counted:
         self.meter.take(count)
         return count
 
+    def recv(self, *args: Any) -> bytes:
+        data: bytes = super().recv(*args)  # type: ignore[misc]
+        self.meter.take(len(data))
+        return data
+
     def sendall(self, data: Any, flags: int = 0) -> None:
         self.meter.sent += len(data)
         super().sendall(data, flags)  # type: ignore[misc]
@@ -59,6 +64,15 @@ class _Plain(_Counted, socket.socket):
 
 class _Tls(_Counted, ssl.SSLSocket):
     """A counted TLS socket."""
+
+
+class _Context(ssl.SSLContext):
+    """A TLS context whose sockets go on counting on the meter of the socket below them."""
+
+    def wrap_socket(self, sock: socket.socket, *args: Any, **named: Any) -> ssl.SSLSocket:
+        wrapped = super().wrap_socket(sock, *args, **named)
+        wrapped.meter = sock.meter  # type: ignore[attr-defined]
+        return wrapped
 
 
 class Trust:
@@ -80,7 +94,7 @@ class Trust:
 
 
 def _context(verify: bool, authority: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = _Tls
     if not verify:
         context.check_hostname = False
@@ -148,12 +162,12 @@ class Wire:
         assert self.context is not None  # set before the first https hop
         self.waiting_for = "the TLS handshake"
         try:
-            wrapped = self._shake(line, host, self.context)
+            wrapped = self.shake(line, host, self.context)
         except ssl.SSLCertVerificationError as error:
             self._peek(host, port)
-            raise Stop(FailureKind.UNTRUSTED, self._not_believed(error, host)) from None
+            raise self.not_believed(error, host) from None
         except (OSError, TooLate) as error:
-            raise self._unshaken(error, host, port) from None
+            raise self.unshaken(error, host, port) from None
         self.waiting_for = "the answer"
         return wrapped
 
@@ -180,9 +194,9 @@ class Wire:
         self.waiting_for = "the answer"
         return line
 
-    def _shake(self, line: socket.socket, host: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    def shake(self, line: socket.socket, host: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+        """TLS on `line` by `context`, the certificate remembered; raises what the handshake raises."""
         wrapped = context.wrap_socket(line, server_hostname=host, do_handshake_on_connect=False)
-        wrapped.meter = self.meter  # type: ignore[attr-defined]
         try:
             wrapped.do_handshake()
             self.certificate = wrapped.getpeercert(binary_form=True) or b""
@@ -195,16 +209,18 @@ class Wire:
     def _peek(self, host: str, port: int) -> None:
         """Fetch a certificate that was not believed, to say what is wrong with it. Nothing else is sent."""
         try:
-            self._shake(self.connect(host, port), host, _context(False, "")).close()
+            self.shake(self.connect(host, port), host, _context(False, "")).close()
         except (OSError, Stop, TooLate):
             return  # the reason is known without it
 
-    def _not_believed(self, error: ssl.SSLCertVerificationError, host: str) -> str:
+    def not_believed(self, error: ssl.SSLCertVerificationError, host: str) -> Stop:
+        """A certificate that does not check out, as the end of the look."""
         detail = f"The certificate of {clean(host, 120)} is not to be trusted: {certificate.distrust(error)}"
         listed = certificate.names(self.certificate) if error.verify_code in (62, 64) else ()
-        return f"{detail} ({', '.join(listed)})." if listed else f"{detail}."
+        return Stop(FailureKind.UNTRUSTED, f"{detail} ({', '.join(listed)})." if listed else f"{detail}.")
 
-    def _unshaken(self, error: OSError | TooLate, host: str, port: int) -> Exception:
+    def unshaken(self, error: OSError | TooLate, host: str, port: int) -> Stop:
+        """A handshake that did not come about, as the end of the look."""
         where = f"Port {port} on {clean(host, 120)}"
         if self.late(error):
             return Stop(FailureKind.TIMEOUT, self.lateness())

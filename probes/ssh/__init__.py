@@ -10,7 +10,8 @@ from domain.reading import Cost, Fact, FailureKind, Reading, Secret, Target
 from probes import names, unix
 from probes.base import Keep, Probe, option
 from probes.limits import Deadline, Guard, TooLate, TooMuch
-from probes.ssh.session import Broken, Gate, Refusals, Refused, Session, connect, digest
+from probes.refusals import Refusals, digest
+from probes.ssh.session import Broken, Gate, Refused, Session, connect
 
 LET_GO = 330.0
 """Seconds unused after which a session is closed: machines looked at less often log in anew each time."""
@@ -37,11 +38,7 @@ def look(target: Target, keep: Keep) -> Reading:
     _let_idle_go(keep, key)
     refusals = keep.get((*key, "refused"), Refusals)
     if refusals.hold_back():
-        return Reading.failed(
-            FailureKind.DENIED,
-            f"The machine refused '{secret.username}' {refusals.count} times; it is tried again every five minutes only, "
-            "so that the account is not locked. Mend the credential, then use the test button.",
-        )
+        return refusals.held_back(secret.username)
     try:
         reading = _look(target, key, secret, keep, deadline)
         refusals.count = 0

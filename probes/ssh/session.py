@@ -164,12 +164,6 @@ def connect(place: Place, port: int, secret: Secret, pinned: tuple[str, ...], de
     return Session(transport, line, host_key, fingerprint)
 
 
-def digest(secret: Secret) -> str:
-    """Tells one secret from another without holding it."""
-    text = "\0".join((secret.username, secret.password, secret.private_key, secret.passphrase))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def _dial(place: Place, port: int, where: str, deadline: Deadline) -> socket.socket:
     raw = socket.socket(place.family, socket.SOCK_STREAM)
     try:
@@ -321,26 +315,6 @@ class Gate:
         if turn - now > deadline.remaining():
             raise TooLate(f"not finished after {deadline.seconds:g} s")
         time.sleep(turn - now)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class Refusals:
-    """How often a machine refused a secret: after twice it is offered only every five minutes, lest accounts lock."""
-
-    LIMIT, PAUSE = 2, 300.0
-
-    def __init__(self) -> None:
-        self.count, self._last = 0, 0.0
-
-    def hold_back(self) -> bool:
-        """Whether to leave the machine alone now."""
-        return self.count >= self.LIMIT and time.monotonic() - self._last < self.PAUSE
-
-    def again(self) -> None:
-        """It refused once more."""
-        self.count, self._last = self.count + 1, time.monotonic()
 
     def close(self) -> None:
         """Nothing is held."""
