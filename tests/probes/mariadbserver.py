@@ -22,8 +22,6 @@ from config import processes
 
 PROGRAM, MAKE, USER = "/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db", "mysql"
 CREATE = (
-    "create user watcher@'127.0.0.1' identified by 'right'",
-    "grant process, replication client, slave monitor on *.* to watcher@'127.0.0.1'",
     "create user blind@'127.0.0.1' identified by 'right'",
     "create user here@'localhost' identified by 'right'",
     "create user app@'127.0.0.1' identified by 'right'",
@@ -116,7 +114,7 @@ def server(number: int = 1, **options: str) -> Iterator[Server]:
     made = Server(place, free_port(), number, authority, dict(options))
     try:
         made.start()
-        made.do(*CREATE, "reset master")
+        made.do(*CREATE, *_documented(), "reset master")
         yield made
     finally:
         made.stop()
@@ -133,6 +131,14 @@ def replica(source: Server) -> Iterator[Server]:
             "start slave",
         )
         yield made
+
+
+def _documented() -> list[str]:
+    """The statements of the documentation for MariaDB, for the user the tests log in as."""
+    page = (Path(__file__).parents[2] / "docs" / "probes" / "mysql.md").read_text()
+    block = page.partition("MariaDB 10.5 and newer:")[2].partition("```sql\n")[2].partition("```")[0]
+    block = block.replace("pantau@", "watcher@").replace("ADDRESS-OF-PANTAU", "127.0.0.1")
+    return [line for line in block.replace("A-LONG-PASSWORD", "right").splitlines() if line]
 
 
 def _user() -> str | None:

@@ -36,7 +36,6 @@ host replication copier 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 """
 CREATE = """
-create role watcher login password 'right' ; grant pg_monitor to watcher;
 create role blind login password 'right';
 create role clearly login password 'right' ; grant pg_monitor to clearly;
 create role app login password 'right';
@@ -97,7 +96,7 @@ def server(programs: Path | None = None, **options: str) -> Iterator[Server]:
     try:
         made.start()
         with made.session() as connection:
-            connection.execute(CREATE.encode())
+            connection.execute((CREATE + _documented()).encode())
         yield made
     finally:
         made.stop()
@@ -155,6 +154,13 @@ def _pass_on(source: Any, sink: Any) -> None:
     for end in (source, sink):
         with contextlib.suppress(OSError, ValueError):
             socket.socket.shutdown(end, socket.SHUT_RDWR)
+
+
+def _documented() -> str:
+    """The statements of the documentation, for the role the tests log in as."""
+    page = (Path(__file__).parents[2] / "docs" / "probes" / "postgres.md").read_text()
+    statements = page.partition("```sql\n")[2].partition("```")[0]
+    return statements.replace("pantau", "watcher").replace("A-LONG-PASSWORD", "right")
 
 
 def _own(cluster: postgres.Cluster, name: str, text: str) -> None:
