@@ -18,6 +18,9 @@ PROGRAMS = {
     "/usr/bin/busybox": "busybox",
     "/usr/bin/ps": "procps",
     "/usr/bin/winrmcp": "winrmcp",
+    "/usr/sbin/mariadbd": "mariadb-server",
+    "/usr/bin/redis-server": "redis-server",
+    "/usr/bin/redis-cli": "redis-tools",
 }
 """Program -> Debian package. PostgreSQL is not here: the bundled one serves where the system has none."""
 

@@ -81,6 +81,10 @@ ASIDE = (".limit", ".count", ".total", ".uptime", ".size")
 """How a measure ends that is rarely looked at as a curve."""
 AT = "@"
 """Between the name of a measure and its unit in the key of a chart that shows one unit of several."""
+SHARES = (".utilization", ".ratio", ".loss", ".iowait", ".steal", ".some", ".full")
+"""How a measure of unit 1 ends that is a share of a whole; any other of unit 1 is a count."""
+TIMES = ((172800.0, 86400.0, lazy_gettext("days")), (7200.0, 3600.0, lazy_gettext("hours")), (120.0, 60.0, lazy_gettext("min")), (1.0, 1.0, "s"), (0.0, 0.001, "ms"))  # fmt: skip
+SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def charts(keys: Collection[Key]) -> list[Chart]:
