@@ -15,9 +15,10 @@ from probes import certificate, names
 from probes.base import Keep, Probe, option
 from probes.limits import Deadline, Guard
 from probes.winrm.account import Account, shared
+from probes.winrm.envelope import literal
 from probes.winrm.line import HungUp, Line, Login, NoTls, Stop, fingerprint, trust
 from probes.winrm.memory import Ask, Found, Home
-from probes.winrm.plan import Part, Round
+from probes.winrm.plan import Round, Wishes, now_and_then
 from probes.winrm.produces import PRODUCES
 from probes.winrm.session import Session, meaning
 
@@ -26,7 +27,6 @@ IDLE = 110.0
 """Seconds unused after which a login is not tried again: HTTP.sys hangs up after two minutes."""
 OFFERED = "ssh.host_key"
 """The fact by which the house learns what to pin, whatever the protocol: "port type text fingerprint"."""
-PARTS: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,37 @@ class Options:
         help="pinned: the one shown at first contact. authority: any that a trusted authority vouches for.",
     )  # fmt: skip
     ca: str = option("Own certificate authority", default="", help="PEM; trusted instead of the system's.")
+    ignore_services: tuple[str, ...] = option(
+        "Services to ignore", default=(), help="Besides those Windows itself leaves stopped; * stands for anything."
+    )
+    processes: tuple[str, ...] = option(
+        "Processes to follow", default=(), help="Names without .exe: each gets its processor time and memory."
+    )
+    event_logs: tuple[str, ...] = option(
+        "Event logs to count errors in", default=(),
+        help="Like System, Application. Costs the machine a search of the log every 15 minutes.",
+    )  # fmt: skip
+    roles: bool = option("Look into roles", default=True, help="IIS, SQL Server and Hyper-V, where they run.")
     host_keys: tuple[str, ...] = option("Trusted certificates", default=(), hidden=True)
 
     def __post_init__(self) -> None:
         if self.login == "basic" and (self.tls == "http" or (self.tls == "auto" and self.port == HTTP)):
             raise ValueError("option 'login' is basic only over HTTPS: it sends the password as it is.")
+        for name in self.event_logs:
+            try:
+                literal(name)
+            except ValueError:
+                raise ValueError("option 'event_logs' is names like System, Application.") from None
         if self.ca:
             try:
                 x509.load_pem_x509_certificates(self.ca.encode())
             except ValueError:
                 raise ValueError("option 'ca' is one or more certificates in PEM form.") from None
+
+    @property
+    def wishes(self) -> Wishes:
+        """What is left out or wanted besides."""
+        return Wishes(self.ignore_services, self.processes, self.event_logs, self.roles)
 
     @property
     def pins(self) -> tuple[str, ...]:
@@ -121,13 +142,13 @@ class _Visit:
         except HungUp:
             raise Stop(
                 FailureKind.REFUSED,
-                f"{fresh.line.where} takes the login and then hangs up: is the WinRM service restarting?",
+                f"{fresh.line.where} takes the login and then hangs up: its WinRM service may be restarting.",
             ) from None
 
     def _through(self, session: Session) -> Reading:
         """One round through a session. Raises Stop, HungUp."""
         ask = Ask(session, self._home.memory)
-        round = Round(ask, self._deadline, PARTS)
+        round = Round(ask, self._deadline, now_and_then(self._options.wishes))
         try:
             round.run()
         except Exception as error:  # noqa: BLE001 - pywinrm and what it stands on raise whatever they like; told apart there

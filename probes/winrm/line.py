@@ -125,7 +125,9 @@ class Line:
     def close(self) -> None:
         """Hang up."""
         if self._socket is not None:
-            self._socket.close()
+            number = self._socket.detach()  # close() would wait for the library to forget its half-read answer
+            if number >= 0:
+                socket.close(number)
 
     def _connect(self) -> socket.socket:
         line = _Plain(self.place.family, socket.SOCK_STREAM)

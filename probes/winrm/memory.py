@@ -12,9 +12,11 @@ from domain.reading import Fact, Measure
 from probes.winrm.answer import Fault, Row
 from probes.winrm.counters import Counters, Delta
 from probes.winrm.envelope import Query
+from probes.winrm.line import shown_text
 from probes.winrm.session import ACCESS_DENIED, Session
 
-DAY, HOUR = 86_400.0, 3_600.0
+DAY, HOUR, WHILE = 86_400.0, 3_600.0, 300.0
+"""How long something is not asked again: no such class, no right to it, anything else."""
 CLOCK_STEP = 60.0
 """Windows derives the time of its start from its clock: a step of the clock up to this moves it too."""
 NO_CLASS = {0x8033801A, 0x803380FA, 0x80338000, 0x80041002, 0x8004100E, 0x80041010, 0x80041013, 0x80041014}
@@ -93,18 +95,26 @@ class Ask:
     def __init__(self, session: Session, memory: Memory) -> None:
         self._session, self.memory = session, memory
         self.first = False
+        self.again = False
+        """Whether counters are read a second time in one look: all else is as it was a moment ago."""
+        self._rows: dict[str, list[Row]] = {}
+
+    def demand(self, query: Query) -> list[Row]:
+        """All rows, at least one, of what every machine has. Raises Fault: an account without rights sees no rows."""
+        rows = self._session.select(query)
+        if not rows:
+            raise Fault(5, None, "", "", "it shows no rows")
+        return rows
 
     def select(self, query: Query) -> list[Row]:
         """All rows. Raises Unanswered where there is no such class or no right to it, for now and the next hours."""
-        self._known(query.table)
-        try:
-            return self._session.select(query)
-        except Fault as fault:
-            raise self._remember(query.table, fault) from None
+        if not self.again or query.text not in self._rows:
+            self._rows[query.text] = self._asked(query)
+        return self._rows[query.text]
 
     def raw(self, query: Query, key: Callable[[Row], str] | None = None) -> list[tuple[Row, Delta | None]]:
         """The rows of a raw class, each with its difference to the last time; `first` is set where there was none."""
-        rows = self.select(query)
+        rows = self._asked(query)
         self.first = self.first or not self.memory.counters.known(query.table)
         return list(self.memory.counters.compare(query.table, rows, key or _name))
 
@@ -116,20 +126,27 @@ class Ask:
         except Fault as fault:
             raise self._remember(table, fault) from None
 
+    def _asked(self, query: Query) -> list[Row]:
+        self._known(query.table)
+        try:
+            return self._session.select(query)
+        except Fault as fault:
+            raise self._remember(query.table, fault) from None
+
     def _known(self, table: str) -> None:
         until, why = self.memory.missing.get(table, (0.0, ""))
         if time.monotonic() < until:
             raise Unanswered(why)
 
-    def _remember(self, table: str, fault: Fault) -> Exception:
-        now = time.monotonic()
+    def _remember(self, table: str, fault: Fault) -> Unanswered:
         if fault.number in ACCESS_DENIED or fault.wmi in ACCESS_DENIED or fault.subcode.endswith("AccessDenied"):
-            self.memory.missing[table] = now + HOUR, "no right to read it"
+            rest, why = HOUR, "no right to read it"
         elif fault.number in NO_CLASS or fault.wmi in NO_CLASS:
-            self.memory.missing[table] = now + DAY, "there is no such class"
+            rest, why = DAY, "there is no such class"
         else:
-            return fault
-        return Unanswered(self.memory.missing[table][1])
+            rest, why = WHILE, shown_text(fault.reason) or "it failed"
+        self.memory.missing[table] = time.monotonic() + rest, why
+        return Unanswered(why)
 
 
 def _name(row: Row) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from domain.reading import Fact
 from probes.limits import Deadline, TooLate, TooMuch, clean
-from probes.winrm import system
-from probes.winrm.answer import Fault, NotAnAnswer
+from probes.winrm import often, roles, seldom, system
+from probes.winrm.answer import NotAnAnswer
 from probes.winrm.memory import Ask, Found, Kept, Unanswered
 
 EACH_LOOK, OFTEN, SELDOM = 0.0, 300.0, 3600.0
@@ -39,6 +39,38 @@ AT_EVERY_LOOK = (
     Part("disks", EACH_LOOK, system.disks),
     Part("network", EACH_LOOK, system.network),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a check leaves out or wants besides."""
+
+    ignored: tuple[str, ...] = ()
+    followed: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+    roles: bool = True
+
+
+def now_and_then(wishes: Wishes) -> tuple[Part, ...]:
+    """What is read less often than at every look, in the order it is asked: the roles tell what else there is."""
+
+    def has(role: str) -> Callable[[Ask], bool]:
+        return lambda ask: wishes.roles and role in ask.memory.roles
+
+    return (
+        Part("inventory", SELDOM, seldom.inventory),
+        Part("roles", SELDOM, seldom.roles),
+        Part("file systems", OFTEN, often.file_systems),
+        Part("services", OFTEN, lambda ask: often.services(ask, wishes.ignored)),
+        Part("scheduling", OFTEN, often.scheduling),
+        Part("processes", OFTEN, lambda ask: often.processes(ask, wishes.followed)),
+        Part("sessions", OFTEN, often.sessions),
+        Part("iis", OFTEN, roles.iis, has("iis")),
+        Part("sql", OFTEN, roles.sql_server, has("sql")),
+        Part("hyper-v", OFTEN, roles.hyper_v, has("hyperv")),
+        Part("pending restart", SELDOM, seldom.pending_restart),
+        Part("event logs", often.WINDOW, lambda ask: often.event_logs(ask, wishes.logs), lambda ask: bool(wishes.logs)),
+    )
 
 
 class Round:
@@ -85,13 +117,16 @@ class Round:
         if self._deadline.remaining() < SPARE * self._deadline.seconds:
             return
         memory.tried[part.name] = now  # before asking: one that hangs must not spoil the next look too
+        self._keep(part)
+
+    def _keep(self, part: Part) -> None:
+        """Read a part that is not read at every look; what fails there does not fail the look."""
+        memory = self._ask.memory
         try:
-            memory.kept[part.name] = Kept(now, tuple(part.read(self._ask)))
+            memory.kept[part.name] = Kept(time.monotonic(), tuple(part.read(self._ask)))
         except Unanswered:
             memory.kept.pop(part.name, None)
-        except Fault:
-            pass  # too busy or too slow for it just now: what was read before is kept a while
-        except (TooLate, TooMuch, NotAnAnswer, OSError) as error:
+        except (TooLate, TooMuch, NotAnAnswer, OSError) as error:  # what was read before is kept a while
             self.broken = error  # the look has its main part; the session is not trusted any further
 
     def _once_more(self, parts: list[Part], began: float) -> None:
@@ -99,12 +134,12 @@ class Round:
         if not parts or self.broken is not None or self._deadline.remaining() < 2 * PAUSE:
             return
         time.sleep(max(0.0, PAUSE - (time.monotonic() - began)))
+        self._ask.again = True
         for part in parts:
-            found = self._read(part)
-            if part.every:
-                self._ask.memory.kept[part.name] = Kept(time.monotonic(), tuple(found))
-            else:
-                self.found += found
+            if not part.every:
+                self.found += self._read(part)
+            elif self.broken is None:
+                self._keep(part)
 
     def _keep_up(self) -> None:
         """What was read in this look or an earlier one and is not too old."""

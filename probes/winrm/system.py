@@ -57,9 +57,8 @@ NETWORK = Query(
 def operating_system(ask: Ask) -> Iterator[Found]:
     """Up time = LocalDateTime - LastBootUpTime, both of the machine's clock; offset = LocalDateTime - our clock."""
     before = clock.now()
-    rows = ask.select(OS)
+    row = ask.demand(OS)[0]
     middle = before + (clock.now() - before) / 2
-    row = rows[0] if rows else Row()
     booted, local = row.moment("LastBootUpTime"), row.moment("LocalDateTime")
     yield Fact("os.type", "windows")
     for name, text in (
@@ -81,7 +80,7 @@ def operating_system(ask: Ask) -> Iterator[Found]:
     processes = row.whole("NumberOfProcesses")
     if processes is not None:
         yield Measure("system.processes.count", float(processes))
-    yield from _room("system.paging", row.whole("SizeStoredInPagingFiles"), row.whole("FreeSpaceInPagingFiles"), KIB)
+    yield from room("system.paging", row.whole("SizeStoredInPagingFiles"), row.whole("FreeSpaceInPagingFiles"), KIB)
     yield from memory(ask, row)
 
 
@@ -93,19 +92,19 @@ def memory(ask: Ask, system: Row) -> Iterator[Found]:
     total = system.whole("TotalVisibleMemorySize")
     rows = _answered(ask, MEMORY)
     if not rows:
-        yield from _room("system.memory", total, system.whole("FreePhysicalMemory"), KIB)
+        yield from room("system.memory", total, system.whole("FreePhysicalMemory"), KIB)
         limit = system.whole("TotalVirtualMemorySize")
-        yield from _room("system.memory.commit", limit, system.whole("FreeVirtualMemory"), KIB)
+        yield from room("system.memory.commit", limit, system.whole("FreeVirtualMemory"), KIB)
         return
     row, delta = rows[0]
     free, committed, limit = (row.whole(n) for n in ("AvailableBytes", "CommittedBytes", "CommitLimit"))
-    yield from _room("system.memory", None if total is None else total * KIB, free)
+    yield from room("system.memory", None if total is None else total * KIB, free)
     if limit is not None and committed is not None:
-        yield from _room("system.memory.commit", limit, max(0, limit - committed))
+        yield from room("system.memory.commit", limit, max(0, limit - committed))
     pool = row.whole("PoolNonpagedBytes")
     if pool is not None:
         yield Measure("system.memory.nonpaged", float(pool), "By")
-    yield from _rate("system.paging.input", delta, "PagesInputPersec", "1/s", "")
+    yield from rate("system.paging.input", delta, "PagesInputPersec", "1/s", "")
 
 
 def processors(ask: Ask) -> Iterator[Found]:
@@ -118,15 +117,15 @@ def processors(ask: Ask) -> Iterator[Found]:
             continue
         idle = delta.share("PercentProcessorTime")
         if idle is not None:
-            yield Measure("system.cpu.utilization", _share(1 - idle), of="" if name == "_Total" else name)
+            yield Measure("system.cpu.utilization", within_one(1 - idle), of="" if name == "_Total" else name)
         if name == "_Total":
             for measure, counter in (
-                ("system.cpu.privileged", "PercentPrivilegedTime"),
-                ("system.cpu.interrupt", "PercentInterruptTime"),
+                ("system.cpu.privileged.utilization", "PercentPrivilegedTime"),
+                ("system.cpu.interrupt.utilization", "PercentInterruptTime"),
             ):
                 share = delta.share(counter)
                 if share is not None:
-                    yield Measure(measure, _share(share))
+                    yield Measure(measure, within_one(share))
 
 
 def disks(ask: Ask) -> Iterator[Found]:
@@ -139,14 +138,14 @@ def disks(ask: Ask) -> Iterator[Found]:
         queue = row.whole("CurrentDiskQueueLength")
         if queue is not None:
             yield Measure("system.disk.queue", float(queue), of=name)
-        yield from _rate("system.disk.io.read", delta, "DiskReadBytesPersec", "By/s", name)
-        yield from _rate("system.disk.io.write", delta, "DiskWriteBytesPersec", "By/s", name)
-        yield from _rate("system.disk.operations", delta, "DiskTransfersPersec", "1/s", name)
+        yield from rate("system.disk.io.read", delta, "DiskReadBytesPersec", "By/s", name)
+        yield from rate("system.disk.io.write", delta, "DiskWriteBytesPersec", "By/s", name)
+        yield from rate("system.disk.operations", delta, "DiskTransfersPersec", "1/s", name)
         if delta is None:
             continue
         idle = delta.part("PercentIdleTime", "PercentIdleTime_Base")
         if idle is not None:
-            yield Measure("system.disk.utilization", _share(1 - idle), of=name)
+            yield Measure("system.disk.utilization", within_one(1 - idle), of=name)
         seconds = delta.average("AvgDisksecPerTransfer", "AvgDisksecPerTransfer_Base")
         if seconds is not None:
             yield Measure("system.disk.operation_time", seconds, "s", name)
@@ -161,17 +160,17 @@ def network(ask: Ask) -> Iterator[Found]:
         width = row.whole("CurrentBandwidth")
         if width:
             yield Measure("system.network.bandwidth", float(width), "bit/s", name)
-        yield from _rate("system.network.io.receive", delta, "BytesReceivedPersec", "By/s", name)
-        yield from _rate("system.network.io.transmit", delta, "BytesSentPersec", "By/s", name)
-        yield from _rate("system.network.errors.receive", delta, "PacketsReceivedErrors", "1/s", name)
-        yield from _rate("system.network.errors.transmit", delta, "PacketsOutboundErrors", "1/s", name)
-        yield from _rate("system.network.dropped.receive", delta, "PacketsReceivedDiscarded", "1/s", name)
-        yield from _rate("system.network.dropped.transmit", delta, "PacketsOutboundDiscarded", "1/s", name)
+        yield from rate("system.network.io.receive", delta, "BytesReceivedPersec", "By/s", name)
+        yield from rate("system.network.io.transmit", delta, "BytesSentPersec", "By/s", name)
+        yield from rate("system.network.errors.receive", delta, "PacketsReceivedErrors", "1/s", name)
+        yield from rate("system.network.errors.transmit", delta, "PacketsOutboundErrors", "1/s", name)
+        yield from rate("system.network.dropped.receive", delta, "PacketsReceivedDiscarded", "1/s", name)
+        yield from rate("system.network.dropped.transmit", delta, "PacketsOutboundDiscarded", "1/s", name)
         if delta is not None and width:
             rates = [delta.rate(n) for n in ("BytesReceivedPersec", "BytesSentPersec")]
             known = [rate for rate in rates if rate is not None]
             if known:
-                yield Measure("system.network.utilization", _share(8 * max(known) / width), of=name)
+                yield Measure("system.network.utilization", within_one(8 * max(known) / width), of=name)
 
 
 def _answered(ask: Ask, query: Query) -> list[tuple[Row, Delta | None]]:
@@ -181,20 +180,23 @@ def _answered(ask: Ask, query: Query) -> list[tuple[Row, Delta | None]]:
         return []
 
 
-def _rate(name: str, delta: Delta | None, counter: str, unit: str, of: str) -> Iterator[Measure]:
-    rate = delta.rate(counter) if delta is not None else None
-    if rate is not None:
-        yield Measure(name, rate, unit, of)
+def rate(name: str, delta: Delta | None, counter: str, unit: str, of: str) -> Iterator[Measure]:
+    """The growth a second of a counter, where it is known."""
+    found = delta.rate(counter) if delta is not None else None
+    if found is not None:
+        yield Measure(name, found, unit, of)
 
 
-def _room(name: str, total: int | None, free: int | None, factor: int = 1) -> Iterator[Measure]:
+def room(name: str, total: int | None, free: int | None, factor: int = 1, of: str = "") -> Iterator[Measure]:
+    """Limit, usage and utilization of something that has a size; nothing where the size is 0 or not known."""
     if not total or free is None:
         return
     used = max(0, total - free)
-    yield Measure(f"{name}.limit", float(total * factor), "By")
-    yield Measure(f"{name}.usage", float(used * factor), "By")
-    yield Measure(f"{name}.utilization", used / total)
+    yield Measure(f"{name}.limit", float(total * factor), "By", of)
+    yield Measure(f"{name}.usage", float(used * factor), "By", of)
+    yield Measure(f"{name}.utilization", used / total, of=of)
 
 
-def _share(value: float) -> float:
+def within_one(value: float) -> float:
+    """A share, which rounding and late counters cannot drive out of 0..1."""
     return min(max(value, 0.0), 1.0)

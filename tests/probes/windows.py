@@ -41,6 +41,7 @@ class Windows:
         ("svchost", 900, 0.0, 50 << 20),
     )
     missing: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
     booted: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +56,7 @@ class Windows:
         made = _TABLES.get((namespace.lower(), table.lower()))
         if made is None or table in self.missing:
             return None
-        return made(self)
+        return [] if table.lower() in self.hidden else made(self)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock() + self.skew, UTC)
@@ -333,14 +334,14 @@ def registry(machine: Windows, method: str, key: str, value: str) -> dict[str, A
     """StdRegProv on HKEY_LOCAL_MACHINE: what `method` answers, its ReturnValue included (2: there is no such thing)."""
     key = key.lower()
     if method == "EnumKey":
-        names = {
-            "component based servicing": ["Packages", *(["RebootPending"] if "servicing" in machine.pending else [])],
-            "auto update": ["Results", *(["RebootRequired"] if "update" in machine.pending else [])],
+        there = {
+            "rebootpending": "servicing" in machine.pending,
+            "rebootrequired": "update" in machine.pending,
         }.get(key.rpartition("\\")[2])
-        return {"ReturnValue": 2} if names is None else {"ReturnValue": 0, "sNames": names}
+        return {"ReturnValue": 0, "sNames": ["Details"]} if there else {"ReturnValue": 2}
     if method == "GetMultiStringValue" and value == "PendingFileRenameOperations":
         if "rename" not in machine.pending:
-            return {"ReturnValue": 2}
+            return {"ReturnValue": 1}
         return {"ReturnValue": 0, "sValue": ["\\??\\C:\\Windows\\Temp\\old.dll", ""]}
     if method == "GetStringValue" and value == "ComputerName":
         renamed = "name" in machine.pending and key.endswith("\\computername\\computername")

@@ -130,6 +130,11 @@ class Listener:
     def port(self) -> int:
         return int(self._socket.getsockname()[1])
 
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
     def start(self) -> Listener:
         thread = threading.Thread(target=self._serve, daemon=True)
         thread.start()
@@ -257,6 +262,9 @@ class _Conversation:
         """One request; False ends the connection."""
         if "wsmanidentify" in headers and not headers.get("authorization"):
             return self._act(body, sealed=False)
+        sealed = "multipart/encrypted" in headers.get("content-type", "")
+        if body and not sealed and not self._listener.certificate and not self._listener.clear:
+            self._note("clear", body.decode("utf-8", "replace"))  # whoever it is: it has been read on the way
         if not self.user:
             done = self._log_in(headers, body)
             if done is not None:
@@ -264,7 +272,6 @@ class _Conversation:
         if not body:
             self._say(200, b"", {})
             return True
-        sealed = "multipart/encrypted" in headers.get("content-type", "")
         if sealed:
             try:
                 body = self._unseal(headers["content-type"], body)
@@ -273,7 +280,6 @@ class _Conversation:
                 self._say(400, b"", {})
                 return False
         elif not self._listener.certificate and not self._listener.clear:
-            self._note("clear", body.decode("utf-8", "replace"))
             self._say(500, b"", {})
             return False
         return self._act(body, sealed)

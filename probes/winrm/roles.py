@@ -1,0 +1,152 @@
+"""What a machine's roles say: sites and pools of IIS, SQL Server without a login to it, guests of Hyper-V."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from domain.reading import Fact, Measure
+from probes.winrm.answer import Row
+from probes.winrm.counters import STAMPS, Delta
+from probes.winrm.envelope import Query
+from probes.winrm.memory import Ask, Found, Unanswered
+from probes.winrm.system import PERF, rate, within_one
+
+MOST = 256
+"""The most sites, databases or guests of one machine."""
+SITE = Query(
+    PERF + "W3SVC_WebService",
+    ("Name", "CurrentConnections", "TotalMethodRequestsPersec", "TotalNotFoundErrorsPersec", *STAMPS),
+)
+POOL = Query(PERF + "APPPOOLCountersProvider_APPPOOLWAS", ("Name", "CurrentApplicationPoolState"))
+POOL_RUNS = 3
+GUEST = Query(
+    "Msvm_ComputerSystem",
+    ("Name", "ElementName", "EnabledState", "HealthState", "OnTimeInMilliseconds"),
+    namespace="root/virtualization/v2",
+)
+GUEST_LOAD = Query(
+    PERF + "HvStats_HyperVHypervisorVirtualProcessor", ("Name", "PercentGuestRunTime", "Timestamp_Sys100NS")
+)
+HOST_LOAD = Query(
+    PERF + "HvStats_HyperVHypervisorRootVirtualProcessor", ("Name", "PercentTotalRunTime", "Timestamp_Sys100NS")
+)
+STATES = {
+    2: "running", 3: "off", 4: "stopping", 6: "saved", 9: "paused", 10: "starting", 32768: "paused", 32769: "saved",
+    32770: "starting", 32771: "snapshotting", 32773: "saving", 32774: "stopping", 32776: "pausing", 32777: "resuming",
+}  # fmt: skip
+"""EnabledState of Msvm_ComputerSystem."""
+HEALTHY = 5
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def iis(ask: Ask) -> Iterator[Found]:
+    """Connections now, requests and those not found a second, of each site; which application pools run."""
+    for row, delta in ask.raw(SITE)[:MOST]:
+        name = row.text("Name", 120)
+        if not name or name == "_Total":
+            continue
+        connections = row.whole("CurrentConnections")
+        if connections is not None:
+            yield Measure("iis.connection.active", float(connections), of=name)
+        yield from rate("iis.request.count", delta, "TotalMethodRequestsPersec", "1/s", name)
+        yield from rate("iis.request.not_found", delta, "TotalNotFoundErrorsPersec", "1/s", name)
+    for row in _or_none(ask, POOL)[:MOST]:
+        state = row.whole("CurrentApplicationPoolState")
+        if row.text("Name") not in ("", "_Total") and state is not None:
+            yield Measure("iis.application_pool.running", float(state == POOL_RUNS), of=row.text("Name", 120))
+
+
+def sql_server(ask: Ask) -> Iterator[Found]:
+    """Of each instance: connections, blocked processes, batches, page life expectancy, hits of the buffer cache
+    (Buffercachehitratio / its base), log use of each database, deadlocks. `of` is the instance, "" for the default one."""
+    for service in ask.memory.instances:
+        instance = service.partition("$")[2]
+        prefix = f"{PERF}MSSQL{instance}_MSSQL{instance}" if instance else f"{PERF}MSSQLSERVER_SQLServer"
+        yield from _sql_instance(ask, prefix, instance)
+
+
+def _sql_instance(ask: Ask, prefix: str, of: str) -> Iterator[Found]:
+    for row in _or_none(ask, Query(f"{prefix}GeneralStatistics", ("UserConnections", "Processesblocked")))[:1]:
+        for measure, name in (
+            ("sqlserver.user.connection.count", "UserConnections"),
+            ("sqlserver.processes.blocked", "Processesblocked"),
+        ):
+            number = row.whole(name)
+            if number is not None:
+                yield Measure(measure, float(number), of=of)
+    for delta in _changes(ask, Query(f"{prefix}SQLStatistics", ("BatchRequestsPersec", *STAMPS))):
+        yield from rate("sqlserver.batch.request.rate", delta, "BatchRequestsPersec", "1/s", of)
+    buffers = Query(f"{prefix}BufferManager", ("Pagelifeexpectancy", "Buffercachehitratio", "Buffercachehitratio_Base"))
+    for row in _or_none(ask, buffers)[:1]:
+        life, hits, base = (row.whole(n) for n in buffers.properties)
+        if life is not None:
+            yield Measure("sqlserver.page.life_expectancy", float(life), "s", of)
+        if hits is not None and base:
+            yield Measure("sqlserver.page.buffer_cache.utilization", within_one(hits / base), of=of)
+    for row in _or_none(ask, Query(f"{prefix}Databases", ("Name", "PercentLogUsed")))[:MOST]:
+        name, used = row.text("Name", 120), row.whole("PercentLogUsed")
+        if name not in ("", "_Total", "mssqlsystemresource") and used is not None:
+            part = f"{of}/{name}" if of else name
+            yield Measure("sqlserver.transaction_log.utilization", within_one(used / 100), of=part)
+    locks = Query(f"{prefix}Locks", ("Name", "NumberofDeadlocksPersec", *STAMPS), "Name='_Total'")
+    for delta in _changes(ask, locks):
+        yield from rate("sqlserver.deadlock.rate", delta, "NumberofDeadlocksPersec", "1/s", of)
+
+
+def hyper_v(ask: Ask) -> Iterator[Found]:
+    """Guests by name: running or not, health, time since their start, processor. The row of the host itself has no GUID
+    for a name."""
+    seen: set[str] = set()
+    for row in ask.select(GUEST)[: MOST + 1]:
+        guid, name, state = row.text("Name"), row.text("ElementName", 120), row.whole("EnabledState")
+        if not _GUID.fullmatch(guid) or state is None:
+            continue
+        name = name if name and name not in seen else f"{name} {guid}".strip()
+        seen.add(name)
+        yield Fact("hyperv.guest.id", guid, name)
+        yield Fact("hyperv.guest.state", STATES.get(state, f"state {state}"), name)
+        yield Measure("hyperv.guest.running", float(state == 2), of=name)
+        health, on = row.whole("HealthState"), row.whole("OnTimeInMilliseconds")
+        if health is not None:
+            yield Measure("hyperv.guest.unhealthy", float(health != HEALTHY), of=name)
+        if state == 2 and on is not None:
+            yield Measure("hyperv.guest.uptime", on / 1000, "s", name)
+    yield from _guest_load(ask)
+
+
+def _guest_load(ask: Ask) -> Iterator[Found]:
+    """d(PercentGuestRunTime) / d(Timestamp_Sys100NS), the mean of a guest's virtual processors; the root's likewise."""
+    for query, counter, measure in (
+        (GUEST_LOAD, "PercentGuestRunTime", "hyperv.guest.cpu.utilization"),
+        (HOST_LOAD, "PercentTotalRunTime", "hyperv.host.cpu.utilization"),
+    ):
+        shares: dict[str, list[float]] = defaultdict(list)
+        try:
+            rows = ask.raw(query)
+        except Unanswered:
+            continue
+        for row, delta in rows:
+            name = row.text("Name", 200)
+            share = delta.share(counter) if delta is not None else None
+            if share is not None and name not in ("", "_Total"):
+                shares[name.rpartition(":")[0][:120]].append(share)
+        for name, found in list(shares.items())[:MOST]:
+            yield Measure(measure, within_one(sum(found) / len(found)), of=name)
+
+
+def _or_none(ask: Ask, query: Query) -> list[Row]:
+    """The rows, or none where this one class does not answer: the others are asked all the same."""
+    try:
+        return ask.select(query)
+    except Unanswered:
+        return []
+
+
+def _changes(ask: Ask, query: Query) -> list[Delta]:
+    """The difference to the last time of a raw class with one row, likewise."""
+    try:
+        return [delta for _, delta in ask.raw(query)[:1] if delta is not None]
+    except Unanswered:
+        return []
