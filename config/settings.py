@@ -69,6 +69,13 @@ class Settings(BaseSettings):
     log_level: str = Field(default="info", description="debug, info, warning or error")
     streams: int = Field(default=200, ge=1, le=10000, description="live pages served at once by one process")
 
+    metrics_token: str | None = Field(
+        default=None,
+        min_length=16,
+        repr=False,
+        description="what a scraper shows to read /metrics; unset: only administrators",
+    )
+
     @field_validator("language")
     @classmethod
     def _language(cls, value: str) -> str:
@@ -176,6 +183,8 @@ def _sentence(error: ValidationError) -> str:
         return f"The setting '{name}' is not known. Known are: {', '.join(Settings.model_fields)}."
     if name.lower() == "database_url":  # it may hold a password, which is never repeated
         return "DATABASE_URL cannot be read; it looks like postgresql://user:password@host:5432/database."
+    if name.lower().endswith("token"):  # a secret is never repeated either
+        return f"The setting '{name}' is too short: give at least 16 characters that nobody can guess."
     return f"The setting '{name}' {_reason(name, str(first['type']), str(first['msg']))}; it is {first['input']!r}."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -10,6 +10,7 @@ from sqlalchemy import (
     REAL,
     BigInteger,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -103,6 +104,34 @@ class Latest(Table):
     failure_detail: Mapped[str | None]
     sent: Mapped[int] = mapped_column(server_default=text("0"))
     received: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class WatchCost(Table):
+    """What watching took, summed up: by UTC hour (`ts` is its start), and in all, where `ts` is the epoch (IN_ALL).
+
+    `looks` of which `failed` brought no values; `took`, `late` and `cpu` in seconds: how long the looks lasted, how
+    late they began, and how much of our processor they used; `sent` and `received` in bytes as seen by us.
+    `their_cpu` (s) and `their_processes` are what the machine itself spent, of the `told` looks that could tell.
+    """
+
+    __tablename__ = "watch_cost"
+
+    check_id: Mapped[int] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), primary_key=True)
+    ts: Mapped[datetime] = mapped_column(primary_key=True)
+    looks: Mapped[int] = mapped_column(BigInteger)
+    failed: Mapped[int] = mapped_column(BigInteger)
+    took: Mapped[float] = mapped_column(Double)
+    late: Mapped[float] = mapped_column(Double)
+    cpu: Mapped[float] = mapped_column(Double)
+    sent: Mapped[int] = mapped_column(BigInteger)
+    received: Mapped[int] = mapped_column(BigInteger)
+    told: Mapped[int] = mapped_column(BigInteger)
+    their_cpu: Mapped[float] = mapped_column(Double)
+    their_processes: Mapped[float] = mapped_column(Double)
+
+
+IN_ALL = datetime(1970, 1, 1, tzinfo=UTC)
+"""The `ts` of the row that sums up everything since the check was made."""
 
 
 class FactSeen(Table):

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 
 from domain import clock
+from domain.records import IN_ALL
 from poller.recorder import partition
 
 _log = logging.getLogger("poller")
@@ -87,6 +88,9 @@ async def retire(connection: AsyncConnection[Any], today: datetime, raw_days: in
         await connection.execute(sql.SQL("drop table {}").format(sql.Identifier(name)))
     await connection.execute("delete from roll_1h where ts < %s", [today - timedelta(days=hourly_days)])
     await connection.execute("delete from failure where since < %s", [today - timedelta(days=hourly_days)])
+    await connection.execute(
+        "delete from watch_cost where ts < %s and ts <> %s", [today - timedelta(days=hourly_days), IN_ALL]
+    )
     await connection.execute("delete from look where asked_at < now() - interval '1 day'")
     await connection.execute("delete from login_attempt where at < now() - interval '1 day'")
     await connection.execute("delete from session where created_at < now() - interval '7 days'")

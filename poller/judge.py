@@ -18,6 +18,12 @@ from poller.plan import HostPlan, Limit, Plan
 from poller.rates import Rates
 from poller.round import CheckSeen, Round
 
+COSTS_EVERY = 60.0
+"""Seconds of looks that are summed up before their cost is written: a row a check and minute instead of one a look."""
+WATCH = "host.watch."
+"""How the measures begin by which a check tells what a look cost the machine itself."""
+HOUR = 3_600_000_000
+"""In microseconds."""
 OFFERED = "ssh.host_key"
 """The fact by which a probe reports the key a machine showed: "port type base64 fingerprint"."""
 
@@ -40,6 +46,8 @@ class Judge:
         self.memory = memory
         self._steady = steady
         self._rates = Rates()
+        self._costs: dict[tuple[int, int], list[float]] = {}
+        self._costs_told = steady.now()
         self._checks: dict[int, frozenset[int]] = {}
 
     def down(self, host_id: int) -> bool:
@@ -51,6 +59,7 @@ class Judge:
         """One round's rows onto the page."""
         for look in round.looks:
             self._write_down(page, round, look)
+            self._add_cost(round, look)
         self._judge_host(page, round)
         for look in round.looks:
             if round.outcome != "fail":
@@ -105,6 +114,25 @@ class Judge:
             page.used.append(check.credential_id)
         self._note_facts(page, round.host.id, check.id, reading, ts)
         self._note_failure(page, check.id, reading, ts)
+
+    def tell_costs(self, page: Page) -> None:
+        """What the looks of the last COSTS_EVERY seconds took; a killed poller loses that much of it and no more."""
+        if self._costs and self._steady.now() - self._costs_told >= COSTS_EVERY:
+            page.costs = [[check, hour, *sums] for (check, hour), sums in self._costs.items()]
+            self._costs, self._costs_told = {}, self._steady.now()
+
+    def _add_cost(self, round: Round, look: CheckSeen) -> None:
+        reading = look.seen.reading
+        hour = _micros(reading.at) // HOUR * HOUR
+        theirs = {one.name: one.value for one in reading.measures if one.name.startswith(WATCH)}
+        sums = self._costs.setdefault((look.check.id, hour), [0, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0.0, 0.0])
+        amounts = (
+            1, int(reading.failure is not None), reading.took, round.late, look.seen.cpu,
+            max(0, reading.cost.sent), max(0, reading.cost.received),
+            int(bool(theirs)), theirs.get(f"{WATCH}cpu_time", 0.0), theirs.get(f"{WATCH}processes", 0.0),
+        )  # fmt: skip
+        for place, amount in enumerate(amounts):
+            sums[place] += amount
 
     def _note_facts(self, page: Page, host_id: int, check_id: int, reading: Reading, ts: int) -> None:
         for fact in reading.facts:

@@ -6,9 +6,10 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from domain.clock import Steady
@@ -24,11 +25,15 @@ DOWN_SHARE = 4
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One look with its steady times: `start` when it got its seat and began, `end` when it ended."""
+    """One look with its steady times: `start` when it got its seat and began, `end` when it ended.
+
+    `cpu` is how many seconds of our processor it used; what the shared engines (ICMP, SNMP) do for it is not in it.
+    """
 
     reading: Reading
     start: float
     end: float
+    cpu: float = 0.0
 
 
 class Lanes:
@@ -47,10 +52,11 @@ class Lanes:
 
     async def look(self, probe: Probe, target: Target, *, down: bool = False) -> Seen:
         """Look once. Never raises for anything the probe does; cancelling is honoured."""
+        used = _Used()
         if inspect.iscoroutinefunction(probe.look):
-            return await self._timed(probe, target, self._on_loop(probe, target))
+            return await self._timed(probe, target, self._on_loop(probe, target, used), used)
         await self._seats[down].acquire()
-        return await self._timed(probe, target, self._on_thread(probe, target, self._seats[down]))
+        return await self._timed(probe, target, self._on_thread(probe, target, self._seats[down], used), used)
 
     def moment(self) -> float:
         """The present moment, steady seconds."""
@@ -66,7 +72,7 @@ class Lanes:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.keep.close()
 
-    async def _timed(self, probe: Probe, target: Target, work: Coroutine[Any, Any, Reading]) -> Seen:
+    async def _timed(self, probe: Probe, target: Target, work: Coroutine[Any, Any, Reading], used: _Used) -> Seen:
         start, began = self._steady.now(), time.monotonic()
         try:
             async with asyncio.timeout(target.deadline + GRACE):
@@ -79,17 +85,57 @@ class Lanes:
             _log.debug("A %s look at %s failed in our own code.", probe.kind, target.address, exc_info=True)
             reading = broken(error)
         took = time.monotonic() - began
-        return Seen(replace(reading, at=self._steady.utc(start), took=took), start, start + took)
+        return Seen(replace(reading, at=self._steady.utc(start), took=took), start, start + took, used.cpu)
 
-    async def _on_loop(self, probe: Probe, target: Target) -> Reading:
-        return await cast(Awaitable[Reading], probe.look(target, self.keep))
+    async def _on_loop(self, probe: Probe, target: Target, used: _Used) -> Reading:
+        return cast(Reading, await _Steps(cast(Awaitable[Reading], probe.look(target, self.keep)), used))
 
-    async def _on_thread(self, probe: Probe, target: Target, seat: asyncio.Semaphore) -> Reading:
+    async def _on_thread(self, probe: Probe, target: Target, seat: asyncio.Semaphore, used: _Used) -> Reading:
         loop = asyncio.get_running_loop()
-        running = self._pool.submit(cast(Callable[[Target, Keep], Reading], probe.look), target, self.keep)
+        look = cast(Callable[[Target, Keep], Reading], probe.look)
+        running = self._pool.submit(_measured, look, target, self.keep, used)
         # The seat is the thread's, not the awaiting's: it is free again only when the thread really ends.
         running.add_done_callback(lambda ended: loop.is_closed() or loop.call_soon_threadsafe(seat.release))
         return await asyncio.shield(asyncio.wrap_future(running))
+
+
+@dataclass(slots=True)
+class _Used:
+    """Seconds of processor a look has used so far."""
+
+    cpu: float = 0.0
+
+
+def _measured(look: Callable[[Target, Keep], Reading], target: Target, keep: Keep, used: _Used) -> Reading:
+    began = time.thread_time()
+    try:
+        return look(target, keep)
+    finally:
+        used.cpu += time.thread_time() - began
+
+
+class _Steps:
+    """Awaits something, counting the processor time of its own steps and not of what runs between them."""
+
+    def __init__(self, work: Awaitable[Any], used: _Used) -> None:
+        self._work, self._used = work, used
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        inner = self._work.__await__()
+        step: Callable[[], Any] = inner.__next__
+        while True:
+            began = time.thread_time()
+            try:
+                waited = step()
+            except StopIteration as ended:
+                return ended.value
+            finally:
+                self._used.cpu += time.thread_time() - began
+            try:
+                yield waited
+                step = inner.__next__
+            except BaseException as thrown:  # noqa: BLE001 - not caught but handed on: cancelling belongs to the look itself
+                step = partial(inner.throw, thrown)
 
 
 def broken(error: Exception) -> Reading:

@@ -22,6 +22,8 @@ class Page:
     * `failures`: [check, since, kind, detail]
     * `keys`: [host, port, key, fingerprint, pinned or offered]
     * `used`: ids of credentials used
+    * `costs`: [check, hour, looks, failed, took, late, cpu, sent, received, told, their cpu, their
+      processes], to be added to what is there
     """
 
     seq: int = 0
@@ -34,6 +36,7 @@ class Page:
     failures: list[Row] = field(default_factory=list)
     keys: list[Row] = field(default_factory=list)
     used: list[int] = field(default_factory=list)
+    costs: list[Row] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
@@ -46,9 +49,10 @@ class Page:
 
     @classmethod
     def parse(cls, text: bytes) -> Page:
-        """A page from the spool. Raises ValueError for anything else."""
+        """A page from the spool, perhaps an earlier version's, which had no costs. Raises ValueError for anything else."""
         value = json.loads(text)
-        if not isinstance(value, dict) or set(value) != {f.name for f in fields(cls)}:
+        known = {f.name for f in fields(cls)}
+        if not isinstance(value, dict) or not known - {"costs"} <= set(value) <= known:
             raise ValueError("not a page of this version")
         value["latest"] = {int(check): row for check, row in value["latest"].items()}
         return cls(**value)

@@ -18,6 +18,7 @@ from psycopg import AsyncConnection, AsyncCursor, sql
 from domain import clock
 from domain.clock import Steady
 from domain.health import Track, resume
+from domain.records import IN_ALL
 from domain.thresholds import MetricTrack
 from domain.thresholds import resume as resume_metric
 from poller.copy import pack
@@ -109,6 +110,7 @@ class Recorder:
             self._plan = None
         for round in rounds:
             self.judge.judge(page, round)
+        self.judge.tell_costs(page)
         if not page.empty:
             self._seq = page.seq
         return page
@@ -204,6 +206,7 @@ class Recorder:
             await _write_tracks(cursor, page, hosts, checks)
             await _write_changes(cursor, [row for row in page.changes if _known(row[1], row[2], hosts, checks)])
             await _write_notes(cursor, page, hosts, checks)
+            await _write_costs(cursor, page, checks)
             await _tell(cursor, page)
         return len(raw)
 
@@ -226,7 +229,10 @@ class Recorder:
         hosts = {row[1] for row in page.latest.values()} | {row[0] for row in page.tracks.values()}
         hosts |= {row[1] for row in page.changes}
         checks = (
-            set(page.latest) | {row[1] for row in page.tracks.values() if row[1]} | {r[2] for r in page.changes if r[2]}
+            set(page.latest)
+            | {row[1] for row in page.tracks.values() if row[1]}
+            | {r[2] for r in page.changes if r[2]}
+            | {row[0] for row in page.costs}
         )
         await cursor.execute("select id from host where id = any(%s) order by id for key share", [list(hosts)])
         alive = {row[0] for row in await cursor.fetchall()}
@@ -412,6 +418,19 @@ async def _write_notes(cursor: AsyncCursor[Any], page: Page, hosts: set[int], ch
             " and (last_used_at is null or last_used_at < now() - interval '1 minute')",
             [page.used],
         )
+
+
+async def _write_costs(cursor: AsyncCursor[Any], page: Page, checks: set[int]) -> None:
+    """Added to the hour's row, and to the one that sums up everything."""
+    await cursor.executemany(
+        "insert into watch_cost as c (check_id, ts, looks, failed, took, late, cpu, sent, received, told, their_cpu,"
+        " their_processes) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (check_id, ts) do update set"
+        " looks = c.looks + excluded.looks, failed = c.failed + excluded.failed, took = c.took + excluded.took,"
+        " late = c.late + excluded.late, cpu = c.cpu + excluded.cpu, sent = c.sent + excluded.sent,"
+        " received = c.received + excluded.received, told = c.told + excluded.told,"
+        " their_cpu = c.their_cpu + excluded.their_cpu, their_processes = c.their_processes + excluded.their_processes",
+        [(row[0], ts, *row[2:]) for row in sorted(page.costs) if row[0] in checks for ts in (_moment(row[1]), IN_ALL)],
+    )
 
 
 async def _tell(cursor: AsyncCursor[Any], page: Page) -> None:

@@ -24,7 +24,7 @@ IDLE = timedelta(hours=12)
 ABSOLUTE = timedelta(days=7)
 SEEN_EVERY = timedelta(minutes=1)
 
-PUBLIC, FIRST_RUN, SIGNED_IN, ADMIN = "public", "first run", "signed in", "admin"
+PUBLIC, FIRST_RUN, SIGNED_IN, ADMIN, SCRAPER = "public", "first run", "signed in", "admin", "scraper"
 
 
 class Visitor(UserMixin):  # type: ignore[misc]
@@ -54,6 +54,8 @@ signed_in = _rule(SIGNED_IN)
 """Anybody who is logged in; what they see is narrowed by `visible`."""
 admin = _rule(ADMIN)
 """Administrators."""
+scraper = _rule(SCRAPER)
+"""Whoever shows the token set for it as `Authorization: Bearer`, and administrators."""
 
 
 def install(app: Flask) -> None:
@@ -163,13 +165,23 @@ def _gate() -> Plain | None:
         return None
     if rule == FIRST_RUN:
         return redirect(url_for("status.home")) if g.person or anybody() else None
+    if rule == SCRAPER and _shows_token():
+        return None
     if g.person is None:
         return _turn_away()
-    if rule == ADMIN and g.person.role != "admin":
+    if rule in (ADMIN, SCRAPER) and g.person.role != "admin":
         abort(403)
-    if rule not in (ADMIN, SIGNED_IN):
+    if rule not in (ADMIN, SCRAPER, SIGNED_IN):
         abort(403)
     return None
+
+
+def _shows_token() -> bool:
+    """Whether this request carries the token set for scrapers; compared in constant time."""
+    token, scheme = store.settings().metrics_token, request.authorization
+    if not token or scheme is None or scheme.type != "bearer" or not scheme.token:
+        return False
+    return secrets.compare_digest(_hash(scheme.token), _hash(token))
 
 
 def _turn_away() -> Plain:

@@ -18,7 +18,7 @@ from domain.inventory import Host, HostKey
 from domain.records import FactSeen, Incident, StateInterval
 from domain.requests import Look
 from probes import catalogue
-from webui import access, board, families, figures, headlines, looked, series, store
+from webui import access, board, costs, families, figures, headlines, looked, series, store
 from webui.drawing import strip
 from webui.language import gettext, lazy_gettext
 from webui.limits import limits
@@ -99,7 +99,7 @@ def show(host_id: int) -> str:
     every = request.args.get("all") == "1"
     found = board.machine(access.person(), host.id)
     checks, pulse = looked.checks(host, moment), board.pulse(moment)
-    values = looked.present(host, checks)
+    values = costs.without(looked.present(host, checks))
     sections, folded = _sections(host, values, chosen, every)
     facts, other_facts = _facts(host)
     incidents, asked = _incidents(host), _asked(host)
@@ -122,6 +122,7 @@ def show(host_id: int) -> str:
         columns_first=families.COLUMNS,
         every=every,
         averaged=series.averaged(chosen.span),
+        cost=costs.of(host, checks, moment),
         facts=facts,
         other_facts=other_facts,
         incidents=incidents,
@@ -176,7 +177,7 @@ def _fitting(age: timedelta) -> str:
 def _sections(host: Host, values: Sequence[Present], chosen: Window, every: bool) -> tuple[list[Section], int]:
     """The families with their charts, and how many charts are folded away. One read, however many lines there are."""
     sets = series.kept(host.id, chosen.begin, chosen.end)
-    keys = dict.fromkeys(key for own in sets.values() for key in own)
+    keys = dict.fromkeys(key for own in sets.values() for key in own if not key.name.startswith(costs.WATCH))
     newest = {Key(one.check_id, one.name, one.part, one.unit): one.amount for one in values}
     probes = {check.id: check.kind for check in host.checks}
     sections = {family.key: Section(family) for family in families.families(values)}

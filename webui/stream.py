@@ -37,6 +37,11 @@ class Hub:
         self._thread: threading.Thread | None = None
         self.number = itertools.count(1)
 
+    @property
+    def listening(self) -> int:
+        """How many browsers listen now."""
+        return len(self._clients)
+
     def join(self, topics: frozenset[str]) -> Client | None:
         """A new client, or None when there is no room."""
         with self._lock:

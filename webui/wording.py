@@ -51,6 +51,7 @@ def install(app: Flask) -> None:
         when=when,
         span=span,
         number=number,
+        seconds=seconds,
         share=share,
         value=value,
         state_word=word,
@@ -137,6 +138,11 @@ def span(seconds: float) -> str:
         if rest // size:
             parts.append(units.format_unit(rest // size, f"duration-{smaller}", "short", locale=locale()))
     return ", ".join(parts)
+
+
+def seconds(amount: float) -> str:
+    """A short length of time with its decimals: 0.4 s, 12.3 s; longer ones as `span`."""
+    return span(amount) if amount >= 120 else f"{number(amount, 2 if amount < 10 else 1)}\u00a0s"
 
 
 def number(amount: float, digits: int = 1) -> str:

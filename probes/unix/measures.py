@@ -68,6 +68,8 @@ PRODUCES = (
     Produces("system.linux.pressure.cpu.some", "1", "Processor pressure"),
     Produces("system.linux.pressure.memory.full", "1", "Memory pressure"),
     Produces("system.linux.pressure.io.full", "1", "Disk pressure"),
+    Produces("host.watch.cpu_time", "s", "Processor time of this look"),
+    Produces("host.watch.processes", "1", "Processes started during this look"),
 )
 
 
@@ -360,7 +362,32 @@ def _share(value: float) -> float:
     return min(max(value, 0.0), 1.0)
 
 
+def _watching(snapshot: Snapshot, before: Sections) -> Iterator[Measure]:
+    """What this look cost the machine: `times` of the shell and its children (POSIX, in steps of a clock tick, 10 ms).
+
+    The processes are those of the whole machine meanwhile (`processes` in /proc/stat, proc(5)): an upper bound.
+    """
+    begun, ended = _times(snapshot.lines("times before")), _times(snapshot.lines("times after"))
+    if begun is not None and ended is not None and ended >= begun:
+        yield Measure("host.watch.cpu_time", ended - begun, "s")
+    first, last = whole(snapshot.first("forks before")), whole(snapshot.first("forks after"))
+    if first is not None and last is not None and last >= first:
+        yield Measure("host.watch.processes", last - first)
+
+
+_TIME = re.compile(r"(\d{1,9})m(\d{1,2}(?:[.,]\d{1,9})?)s")
+
+
+def _times(lines: list[str]) -> float | None:
+    """Seconds of processor, of the shell and its children, in user and kernel; None where there is no such answer."""
+    found = [_TIME.fullmatch(word) for line in lines[:2] for word in line.split()[:2]]
+    known = [match for match in found if match]
+    if len(known) != 4:
+        return None
+    return sum(float(match[1]) * 60 + float(match[2].replace(",", ".")) for match in known)
+
+
 _PARTS = (
     _cpu, _bsd_cpu, _load, _memory, _bsd_memory, _file_systems, _inodes, _disks, _network, _uptime, _processes,
-    _smaller_things, _pressure,
+    _smaller_things, _pressure, _watching,
 )  # fmt: skip

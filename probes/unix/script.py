@@ -15,6 +15,7 @@ LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin; export PATH
 p_t() { if command -v timeout >/dev/null; then timeout 5 "$@" </dev/null; else "$@" </dev/null; fi; }
 p_c() { echo "@@$1"; shift; cat "$@" </dev/null; }
+p_forks() { echo "@@forks $1"; while read -r i j; do case $i in processes) echo "$j"; break;; esac; done </proc/stat; }
 p_linux_counters() {
 echo @@uptime; cat /proc/uptime
 echo @@stat; grep -E '^(cpu|procs_)' /proc/stat
@@ -62,14 +63,18 @@ echo @@name; hostname
 }
 p_look() {
 echo; echo "@@begin $1"
+echo @@times before; times
 echo @@uname; uname -srm
 if test -r /proc/stat; then
+p_forks before
 case $2 in *twice*) echo @@before; p_linux_counters; echo @@now; sleep 0.5 || sleep 1;; esac
 p_linux; case $2 in *facts*) p_linux_facts;; esac
+p_forks after
 else
 case $2 in *twice*) echo @@before; echo @@bsdcpu; sysctl -n kern.cp_time; echo @@now; sleep 1;; esac
 p_bsd; case $2 in *facts*) p_bsd_facts;; esac
 fi
+echo @@times after; times
 echo "@@end $1"
 }
 """

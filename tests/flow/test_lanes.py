@@ -138,3 +138,52 @@ async def test_our_own_fault_is_shown_as_ours() -> None:
     assert seen.reading.failure.kind is FailureKind.BROKEN
     assert "Pantau's own fault" in seen.reading.failure.detail
     lanes.close()
+
+
+async def test_a_look_is_charged_for_its_own_processor_time_and_not_for_what_runs_beside_it() -> None:
+    def burn(seconds: float) -> None:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+
+    async def on_loop(target: Target, keep: Keep) -> Reading:
+        burn(0.05)
+        await asyncio.sleep(0.3)
+        burn(0.05)
+        return Reading(measures=(Measure("x", 1),))
+
+    def on_thread(target: Target, keep: Keep) -> Reading:
+        burn(0.1)
+        time.sleep(0.1)
+        return Reading(measures=(Measure("x", 1),))
+
+    async def neighbour() -> None:
+        for _ in range(20):
+            burn(0.01)
+            await asyncio.sleep(0.01)
+
+    lanes = Lanes(4, Steady())
+    target = Target("127.0.0.1", None, None, 10)
+    looks = [Probe("x", "X", look, type(None), ()) for look in (on_loop, on_thread)]
+    *seen, _ = await asyncio.gather(*(lanes.look(probe, target) for probe in looks), neighbour())
+    lanes.close()
+    assert [round(one.cpu, 1) for one in seen] == [0.1, 0.1]  # type: ignore[union-attr]
+
+
+async def test_a_look_that_is_cancelled_between_its_steps_hears_of_it() -> None:
+    heard = []
+
+    async def patient(target: Target, keep: Keep) -> Reading:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            heard.append(True)
+            raise
+        return Reading()
+
+    lanes = Lanes(4, Steady())
+    seen = await lanes.look(Probe("x", "X", patient, type(None), ()), Target("127.0.0.1", None, None, 0.2))
+    lanes.close()
+    assert heard == [True]
+    assert seen.reading.failure is not None
+    assert seen.reading.failure.kind is FailureKind.TIMEOUT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from domain.reading import Fact, Measure, Reading
+from domain.reading import Cost, Fact, Measure, Reading
 from poller.chores import make_partitions, retire, roll_up
 from poller.page import Page
 from poller.plan import Limit
@@ -257,3 +258,26 @@ async def test_switching_off_closes_without_recovery_and_switching_on_begins_at_
     found = rows(engine, "select to_state from change where subject = :s order by id", s=f"host:{desk.host_id}")
     assert [state for (state,) in found] == ["down", "disabled", "pending"]
     assert rows(engine, "select count(*) from incident where closed_at is null") == [(0,)]
+
+
+async def test_what_looks_took_is_added_up_by_the_hour_and_in_all_once_a_minute(desk: Desk, engine: Engine) -> None:
+    recorder = await desk.recorder()
+    spent = Measure("host.watch.cpu_time", 0.25, "s"), Measure("host.watch.processes", 40)
+    for minute in (0.0, 0.5, 1.5, 59.0, 61.0):
+        reading = Reading(measures=spent if minute else (), cost=Cost(100, 900)) if minute != 59 else silent()
+        recorder.add(desk.round(minute, reading))
+        await recorder.flush()
+    sums = "looks, failed, sent, received, told, their_cpu, their_processes"
+    by_hour = rows(engine, f"select {sums} from watch_cost where ts <> 'epoch' order by ts")
+    assert sum(row[0] for row in by_hour) == 5
+    assert len(by_hour) == 2
+    in_all = rows(engine, f"select {sums} from watch_cost where ts = 'epoch'")
+    assert in_all == [(5, 1, 400, 3600, 3, 0.75, 120.0)]
+    assert rows(engine, "select took from watch_cost where ts = 'epoch'")[0][0] == pytest.approx(0.05)
+
+
+def test_a_page_an_earlier_version_left_in_the_spool_is_still_written() -> None:
+    written = json.loads(Page(seq=7, changes=[["host:1", 1, None, 7, 7, "up", "down", "", None]]).dump())
+    del written["costs"]
+    page = Page.parse(json.dumps(written).encode())
+    assert (page.seq, page.costs) == (7, [])

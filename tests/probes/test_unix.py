@@ -54,7 +54,10 @@ def test_this_machine_can_look_at_itself() -> None:
     for _ in range(2):
         reading = look(Target("localhost", Options(), None, 10), keep)
         assert reading.failure is None
-        assert {m.name for m in reading.measures} >= {"system.cpu.utilization", "system.memory.limit"}
+        told = {m.name: m.value for m in reading.measures}
+        assert told.keys() >= {"system.cpu.utilization", "system.memory.limit"}
+        assert 0 <= told["host.watch.cpu_time"] < 5
+        assert told["host.watch.processes"] >= 5  # cat, df and the like
     keep.close()
 
 
