@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import socket
 import ssl
+import struct
 
 import certifi
 from cryptography import x509
@@ -13,12 +15,16 @@ from cryptography import x509
 from domain.reading import Failure, FailureKind
 from probes import names
 from probes.base import Keep
+from probes.dialogue import Unspoken
 from probes.doors import Doors
 from probes.http.wire import Stop, Trust, Wire
 from probes.limits import Deadline, Guard, TooMuch, clean
 
 TLS = ("prefer", "require", "verify", "off")
 """How much is asked of TLS: used if offered, insisted on, insisted on and believed only with a good certificate, none."""
+
+_TCP_INFO = 11
+_BYTES_AT = 120  # struct tcp_info (linux/tcp.h): tcpi_bytes_acked, tcpi_bytes_received as two u64
 
 
 class _Any(Doors):
@@ -67,6 +73,18 @@ def authorities() -> str:
     return next((path for path in usual if path and os.path.exists(path)), certifi.where())
 
 
+def traffic(line: socket.socket) -> tuple[int, int]:
+    """Bytes the far side has confirmed and bytes it has sent on a TCP socket, whoever reads it: as the kernel counts.
+
+    Raises ValueError where the system does not tell (Linux does), OSError for a socket that is none any more.
+    """
+    told = line.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES_AT + 16) if hasattr(socket, "TCP_INFO") else b""
+    if len(told) < _BYTES_AT + 16:
+        raise ValueError("no counters here")
+    sent, received = struct.unpack_from("=QQ", told, _BYTES_AT)
+    return max(0, int(sent) - 1), int(received)  # the first confirmed byte is the connection itself
+
+
 def failure(wire: Wire, error: Exception, speaks: str) -> Failure:
     """What an exception on the way means. `speaks` is what the far side should: "SMTP"."""
     if isinstance(error, Stop):
@@ -75,6 +93,8 @@ def failure(wire: Wire, error: Exception, speaks: str) -> Failure:
         return Failure(FailureKind.REFUSED, f"The server {error}.")
     if wire.late(error):
         return Failure(FailureKind.TIMEOUT, wire.lateness())
+    if isinstance(error, Unspoken):
+        return Failure(FailureKind.REFUSED, str(error))
     if isinstance(error, ConnectionError | EOFError | http.client.RemoteDisconnected):
         return Failure(FailureKind.REFUSED, "The server breaks the connection off without a whole answer.")
     said = clean(str(error), 120) or type(error).__name__

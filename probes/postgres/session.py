@@ -10,7 +10,6 @@ import contextlib
 import os
 import selectors
 import socket
-import struct
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,8 +29,6 @@ STATEMENT_SECONDS = 5.0
 Row = tuple[str | None, ...]
 
 _MODES = {"off": "disable", "prefer": "prefer", "require": "require", "verify": "verify-full"}
-_TCP_INFO = 11
-_BYTES_AT = 120  # struct tcp_info (linux/tcp.h): tcpi_bytes_acked, tcpi_bytes_received as two u64
 
 
 NOWHERE = "/dev/null/none"
@@ -164,15 +161,8 @@ def _wait(connection: pq.abc.PGconn, deadline: Deadline, meter: Meter, *, writin
 
 
 def _traffic(connection: pq.abc.PGconn) -> tuple[int, int]:
-    """Bytes the far side has confirmed and bytes it has sent, as the kernel counts them (Linux; elsewhere ValueError)."""
-    if not hasattr(socket, "TCP_INFO"):
-        raise ValueError("no counters here")
     with socket.socket(fileno=os.dup(connection.socket)) as seen:
-        told = seen.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES_AT + 16)
-    if len(told) < _BYTES_AT + 16:
-        raise ValueError("no counters here")
-    sent, received = struct.unpack_from("=QQ", told, _BYTES_AT)
-    return int(sent), int(received)
+        return line.traffic(seen)
 
 
 def _conninfo(place: Place, door: Door, file: str, deadline: Deadline) -> str:
