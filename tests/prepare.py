@@ -21,6 +21,10 @@ PROGRAMS = {
     "/usr/sbin/mariadbd": "mariadb-server",
     "/usr/bin/redis-server": "redis-server",
     "/usr/bin/redis-cli": "redis-tools",
+    "/usr/sbin/unbound": "unbound",
+    "/usr/sbin/nginx": "nginx-light",
+    "/usr/sbin/apache2": "apache2",
+    "/usr/sbin/chronyd": "chrony",
 }
 """Program -> Debian package. PostgreSQL is not here: the bundled one serves where the system has none."""
 
