@@ -25,6 +25,8 @@ PROGRAMS = {
     "/usr/sbin/nginx": "nginx-light",
     "/usr/sbin/apache2": "apache2",
     "/usr/sbin/chronyd": "chrony",
+    "/usr/sbin/snmpd": "snmpd",
+    "/usr/bin/snmpbulkwalk": "snmp",
 }
 """Program -> Debian package. PostgreSQL is not here: the bundled one serves where the system has none."""
 

@@ -24,7 +24,7 @@ from probes.snmp.device import Device
 from probes.snmp.engine import Blocked, Engine, Silent
 from probes.snmp.message import V1, V2C
 from probes.snmp.profiles import PROFILES, Seen, produces
-from probes.snmp.session import Nonsense, Rejected, Session
+from probes.snmp.session import NO_ACCESS, Nonsense, Rejected, Session
 from probes.snmp.usm import AUTH_PROTOCOLS, PRIV_PROTOCOLS, User
 from probes.snmp.voice import Community, Known, Voice
 
@@ -258,14 +258,17 @@ def _words(code: int) -> str:
 def _rejected(why: int, options: Options, secret: Secret | None) -> tuple[FailureKind, str]:
     """Which of user, authentication and privacy is wrong (RFC 3414, section 3.2)."""
     user = clean(secret.username, 64) if secret else ""
+    who = f"'{user}' with {options.level}" if user else "this community"
     said = {
         usm.UNKNOWN_USER: f"The agent knows no user '{user}': mend the user name, or create the user on the device.",
         usm.WRONG_DIGEST: f"The authentication of '{user}' is wrong: its password, or its protocol (now {options.auth}).",
         usm.DECRYPTION_ERROR: f"The encryption of '{user}' is wrong: the privacy password, or its protocol (now {options.priv}).",
         usm.UNSUPPORTED_LEVEL: f"The agent does not let '{user}' ask with {options.level}: choose the level its user was made for.",
+        NO_ACCESS: f"The agent does not let {who} read anything: "
+        "allow it to read 1.3.6.1 there, at this level of security.",
         usm.NOT_IN_WINDOW: "The agent's clock does not hold still, so nothing it says can be believed: restart its SNMP agent.",
     }.get(why, "The agent does not take part in version 3 as it should: update it, or use version 2c.")  # fmt: skip
-    return FailureKind.DENIED if why in (1, 3, 5, 6) else FailureKind.UNSUPPORTED, said
+    return FailureKind.DENIED if why in (NO_ACCESS, 1, 3, 5, 6) else FailureKind.UNSUPPORTED, said
 
 
 def _digest(voice: Voice, options: Options) -> str:

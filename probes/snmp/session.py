@@ -21,7 +21,9 @@ PAGE = 50
 """Bindings asked for in one message: about what one Ethernet frame carries."""
 ROWS = 4096
 """The most rows of one table."""
-_NO_ACCESS, _AUTHORIZATION = 6, 16
+_AUTHORIZATION = 16
+NO_ACCESS = -1
+"""Why a request is Rejected besides usm's reasons: the community or user may not read this."""
 
 Row = dict[str, int | float | bytes | None]
 Rows = dict[tuple[int, ...], Row]
@@ -138,8 +140,8 @@ class Session:
                         continue
                     row = rows[index] = {}
                 row[keys[column]] = value
-            if not advanced:
-                break
+            if not advanced and len(at) == len(active):
+                break  # an empty page, which says nothing of where to go on
             expected = max(expected, many - 1)  # longer than last time: pages of full size from here
         self.manners.rows[first] = len(rows)
         return rows
@@ -199,8 +201,12 @@ class Session:
         """
         voice = self._voice
         if isinstance(voice, Known):
-            return await self._as_user(voice, kind, names, first, second)
-        return await self._once(voice, kind, names, first, second)
+            answer = await self._as_user(voice, kind, names, first, second)
+        else:
+            answer = await self._once(voice, kind, names, first, second)
+        if answer.status == _AUTHORIZATION:
+            raise Rejected(NO_ACCESS)
+        return answer
 
     async def _once(self, voice: Voice, kind: int, names: Sequence[bytes], first: int, second: int) -> Pdu:
         self._deadline.check()
