@@ -145,13 +145,14 @@ def bindings(data: bytes, at: int, end: int) -> list[Binding]:
     if stop != end:
         raise Malformed("something follows the bindings")
     found: list[Binding] = []
+    append, whole_number = found.append, int.from_bytes
     while at < stop:
         # One binding, its lengths in the short form nearly always: this loop is what a look costs.
         if (
-            stop - at >= 4
+            stop - at >= 6
             and data[at] == SEQUENCE
-            and data[at + 1] < 0x80
             and data[at + 2] == OID
+            and data[at + 1] < 0x80
             and data[at + 3] < 0x80
         ):
             after = at + 2 + data[at + 1]
@@ -162,10 +163,17 @@ def bindings(data: bytes, at: int, end: int) -> list[Binding]:
             start, middle = inside(data, inner, after, OID)
         if after > stop or middle > after or middle == start:
             raise Malformed("a binding reaches past its end")
-        tag, begin, close = element(data, middle, after)
+        begin = middle + 2
+        if begin <= after and data[middle + 1] < 0x80:
+            tag, close = data[middle], begin + data[middle + 1]
+        else:
+            tag, begin, close = element(data, middle, after)
         if close != after:
             raise Malformed("a binding with more than a name and a value")
-        found.append((data[start:middle], tag, value(tag, data[begin:close])))
+        if tag in _UNSIGNED and 0 < close - begin < _UNSIGNED[tag]:
+            append((data[start:middle], tag, whole_number(data[begin:close])))
+        else:
+            append((data[start:middle], tag, value(tag, data[begin:close])))
         at = after
     return found
 

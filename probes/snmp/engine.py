@@ -170,10 +170,8 @@ class _Line:
 def number_of(data: bytes) -> int:
     """The request id (v1, v2c) or message number (v3) of a datagram. Raises Malformed."""
     version, at, end = message.version_of(data)
-    if version == V3:
-        inner, stop = ber.inside(data, at, end, ber.SEQUENCE)
-        return ber.whole(data, inner, stop)[0]
-    _, at = ber.octets(data, at, end)
+    if version != V3:
+        _, at = ber.octets(data, at, end)
     _, inner, stop = ber.element(data, at, end)
     return ber.whole(data, inner, stop)[0]
 
@@ -211,9 +209,10 @@ class Engine:
         """
         line = self._line(place.family)
         number = self._number()
-        body = message.pdu(kind, number, message.asks(tuple(names)), first, second)
         assert self._loop is not None  # set by _line
-        waiting = _Waiting(place, port, voice, voice.seal(number, body), meter, self._loop.create_future())
+        waiting = _Waiting(
+            place, port, voice, voice.ask(number, kind, tuple(names), first, second), meter, self._loop.create_future()
+        )
         self._pending[number] = waiting
         try:
             self._send(line, waiting, until)

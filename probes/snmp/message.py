@@ -61,6 +61,17 @@ def community(version: int, word: bytes, body: bytes) -> bytes:
     return ber.wrap(SEQUENCE, bytes((INTEGER, 1, version)) + ber.wrap(OCTETS, word) + body)
 
 
+@lru_cache(maxsize=8192)
+def template(
+    version: int, word: bytes, kind: int, names: tuple[bytes, ...], first: int, second: int
+) -> tuple[bytes, bytes]:
+    """What goes before and after the four octets of the request id in a whole message."""
+    body = pdu(kind, LOWEST_ID, asks(names), first, second)
+    whole = community(version, word, body)
+    at = len(whole) - len(body) + body.index(_ID) + len(_ID)
+    return whole[:at], whole[at + 4 :]
+
+
 def version_of(data: bytes) -> tuple[int, int, int]:
     """(version, position after it, end) of a message that fills `data`. Raises Malformed."""
     at, end = ber.inside(data, 0, len(data), SEQUENCE)

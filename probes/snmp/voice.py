@@ -19,9 +19,10 @@ class Community:
     version: int
     word: bytes
 
-    def seal(self, number: int, body: bytes) -> bytes:
-        """The message that carries PDU `body`, which has request id `number`."""
-        return message.community(self.version, self.word, body)
+    def ask(self, number: int, kind: int, names: tuple[bytes, ...], first: int, second: int) -> bytes:
+        """The message of a request (message.pdu)."""
+        before, after = message.template(self.version, self.word, kind, names, first, second)
+        return before + number.to_bytes(4) + after
 
     def open(self, data: bytes) -> Pdu:
         """The PDU of an answer to us. Raises Malformed or Unauthentic."""
@@ -42,8 +43,9 @@ class Known:
         self.hint: Hint | None = None
         """What the last Report said."""
 
-    def seal(self, number: int, body: bytes) -> bytes:
-        """The message that carries PDU `body`; without a known engine it is the question for one."""
+    def ask(self, number: int, kind: int, names: tuple[bytes, ...], first: int, second: int) -> bytes:
+        """The message of a request; without a known engine it is the question for one."""
+        body = message.pdu(kind, number, message.asks(names), first, second)
         if not self.authority.engine:
             return usm.seal(User("", context=self.user.context), self.authority, time.monotonic(), number, body)
         return usm.seal(self.user, self.authority, time.monotonic(), number, body)
