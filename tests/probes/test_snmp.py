@@ -20,6 +20,7 @@ from probes.snmp.device import Start
 from probes.snmp.engine import Engine, Silent
 from probes.snmp.session import Session
 from probes.snmp.voice import Community
+from tests.fuzz import snmp as fuzz
 
 PUBLIC = Secret(password=COMMUNITY)
 LEVELS = {
@@ -605,3 +606,10 @@ async def test_closing_the_engine_ends_what_waits() -> None:
         engine.close()
         with pytest.raises(Silent):
             await asking
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_harmed_answers_are_refused_or_say_what_was_asked(seed: int) -> None:
+    told = fuzz.run(20_000, seed)
+    assert told["not believed"] > 10_000
+    assert told["believed"] > 100
