@@ -13,7 +13,7 @@ from probes.winrm.answer import Fault, Row
 from probes.winrm.counters import Counters, Delta
 from probes.winrm.envelope import Query
 from probes.winrm.line import shown_text
-from probes.winrm.session import ACCESS_DENIED, Session
+from probes.winrm.session import Session, is_denied
 
 DAY, HOUR, WHILE = 86_400.0, 3_600.0, 300.0
 """How long something is not asked again: no such class, no right to it, anything else."""
@@ -139,7 +139,7 @@ class Ask:
             raise Unanswered(why)
 
     def _remember(self, table: str, fault: Fault) -> Unanswered:
-        if fault.number in ACCESS_DENIED or fault.wmi in ACCESS_DENIED or fault.subcode.endswith("AccessDenied"):
+        if is_denied(fault):
             rest, why = HOUR, "no right to read it"
         elif fault.number in NO_CLASS or fault.wmi in NO_CLASS:
             rest, why = DAY, "there is no such class"

@@ -25,8 +25,8 @@ from probes.winrm.line import HungUp, Line, Login, Stop, Way, shown_text
 
 OPERATION = 20.0
 """The longest the machine may work on one query, in seconds: its own MaxTimeout is 60."""
-PAGES = 64
-"""The most pages of one query."""
+PAGES = 512
+"""The most pages of one query; the deadline and the count of bytes end it before that."""
 ACCESS_DENIED = {5, 0x80070005, 0x80041003, 0x80338012}
 """ERROR_ACCESS_DENIED, E_ACCESSDENIED, WBEM_E_ACCESS_DENIED, ERROR_WSMAN_ACCESS_DENIED."""
 TIMED_OUT = 0x80338029
@@ -61,7 +61,12 @@ class Session:
 
     def log_in(self) -> None:
         """Log in, and learn who is there. Raises Stop, TooLate, TooMuch, NotAnAnswer and what `post` raises."""
-        self.product = answer.identity(self._send(envelope.identify())).text("ProductVersion", 80)
+        try:
+            self.product = answer.identity(self._send(envelope.identify())).text("ProductVersion", 80)
+        except Fault as fault:
+            if is_denied(fault):
+                raise
+            self.product = ""  # it speaks WS-Management and will not say more
         self.line.settled = True
 
     def select(self, query: Query) -> list[Row]:
@@ -183,9 +188,14 @@ def meaning(error: Exception, session: Session | None, user: str) -> Stop | Hung
     raise error
 
 
+def is_denied(fault: Fault) -> bool:
+    """Whether it is a right that is missing."""
+    return fault.number in ACCESS_DENIED or fault.wmi in ACCESS_DENIED or fault.subcode.endswith("AccessDenied")
+
+
 def _of_fault(fault: Fault, user: str) -> Stop:
     said = shown_text(fault.reason) or "no reason given"
-    if fault.number in ACCESS_DENIED or fault.wmi in ACCESS_DENIED or fault.subcode.endswith("AccessDenied"):
+    if is_denied(fault):
         return Stop(
             FailureKind.DENIED,
             f"The login works, but '{user}' may not read WMI there: give it the rights the manual names (group Remote "
