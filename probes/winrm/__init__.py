@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import cast
 
 from cryptography import x509
@@ -25,6 +25,8 @@ from probes.winrm.session import Session, meaning
 HTTP, HTTPS = 5985, 5986
 IDLE = 110.0
 """Seconds unused after which a login is not tried again: HTTP.sys hangs up after two minutes."""
+FORGOTTEN = 2 * 86_400.0
+"""Seconds without a look after which nothing of a machine is remembered: no check is made less often than daily."""
 OFFERED = "ssh.host_key"
 """The fact by which the house learns what to pin, whatever the protocol: "port type text fingerprint"."""
 
@@ -94,6 +96,7 @@ def look(target: Target, keep: Keep) -> Reading:
     if not home.lock.acquire(timeout=deadline.remaining()):
         return Reading.failed(FailureKind.UNSUPPORTED, "Another check of this machine took all the time of this one.")
     try:
+        home.used = time.monotonic()
         return _Visit(target, secret, keep, home, deadline).read()
     finally:
         home.lock.release()
@@ -127,7 +130,7 @@ class _Visit:
 
     def _read(self, guard: Guard) -> Reading:
         kept = self._home.session
-        if kept is not None and time.monotonic() - kept.used > IDLE:
+        if kept is not None and (time.monotonic() - kept.used > IDLE or not self._trusted(kept)):
             self._home.drop()
             kept = None
         if kept is not None:
@@ -144,6 +147,11 @@ class _Visit:
                 FailureKind.REFUSED,
                 f"{fresh.line.where} takes the login and then hangs up: its WinRM service may be restarting.",
             ) from None
+
+    def _trusted(self, session: Session) -> bool:
+        """Whether a login made earlier is to whom we trust now: a certificate may have been pinned since."""
+        pins = self._options.pins
+        return not pins or session.line.shown in pins
 
     def _through(self, session: Session) -> Reading:
         """One round through a session. Raises Stop, HungUp."""
@@ -245,19 +253,23 @@ class _Visit:
 
 
 def _digest(secret: Secret, options: Options) -> str:
-    """Tells one login from another without holding it."""
-    text = "\0".join((secret.username, secret.password, repr(options)))
+    """Tells one login and its options from another without holding it; a certificate pinned later changes neither."""
+    text = "\0".join((secret.username, secret.password, repr({**asdict(options), "host_keys": ()})))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _let_idle_go(keep: Keep, own: tuple[object, ...]) -> None:
+    """Hang up where nobody looked for a while; forget machines that are not looked at any more, or not like this."""
+    now = time.monotonic()
     for key in keep.keys():  # noqa: SIM118 - a Keep is no dict
         home = keep.peek(key) if key[0] == "winrm" and len(key) == 5 else None
         if key == own or not isinstance(home, Home) or not home.lock.acquire(blocking=False):
             continue
         try:
-            if home.session is not None and time.monotonic() - home.session.used > IDLE:
-                home.drop()  # what is remembered of the machine stays
+            if home.session is not None and now - home.used > IDLE:
+                home.drop()
+            if now - home.used > FORGOTTEN:
+                keep.drop(key)
         finally:
             home.lock.release()
 

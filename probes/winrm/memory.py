@@ -77,6 +77,7 @@ class Home:
         self.session: Session | None = None
         self.memory = Memory()
         self.tls: bool | None = None
+        self.used = time.monotonic()
 
     def drop(self) -> None:
         """Hang up; what is remembered stays."""

@@ -104,7 +104,7 @@ def processes(ask: Ask, followed: Sequence[str]) -> Iterator[Found]:
         yield Fact("process.top.cpu", _top(busy, lambda v: f"{100 * v:.0f} %"))
     for name in followed:
         known = next((k for k in count if k.lower() == name.lower().removesuffix(".exe")), name)
-        yield Measure("process.count", float(count.get(known, 0)), of=name)
+        yield Measure("process.count", float(count.get(known, 0)), "{process}", name)
         if known in count:
             yield Measure("process.memory.usage", float(memory[known]), "By", name)
         if known in busy:

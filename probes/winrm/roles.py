@@ -49,9 +49,9 @@ def iis(ask: Ask) -> Iterator[Found]:
             continue
         connections = row.whole("CurrentConnections")
         if connections is not None:
-            yield Measure("iis.connection.active", float(connections), of=name)
-        yield from rate("iis.request.count", delta, "TotalMethodRequestsPersec", "1/s", name)
-        yield from rate("iis.request.not_found", delta, "TotalNotFoundErrorsPersec", "1/s", name)
+            yield Measure("iis.connection.active", float(connections), "{connection}", name)
+        yield from rate("iis.request.count", delta, "TotalMethodRequestsPersec", "{request}/s", name)
+        yield from rate("iis.request.not_found", delta, "TotalNotFoundErrorsPersec", "{request}/s", name)
     for row in _or_none(ask, POOL)[:MOST]:
         state = row.whole("CurrentApplicationPoolState")
         if row.text("Name") not in ("", "_Total") and state is not None:
@@ -69,22 +69,22 @@ def sql_server(ask: Ask) -> Iterator[Found]:
 
 def _sql_instance(ask: Ask, prefix: str, of: str) -> Iterator[Found]:
     for row in _or_none(ask, Query(f"{prefix}GeneralStatistics", ("UserConnections", "Processesblocked")))[:1]:
-        for measure, name in (
-            ("sqlserver.user.connection.count", "UserConnections"),
-            ("sqlserver.processes.blocked", "Processesblocked"),
+        for measure, name, unit in (
+            ("sqlserver.user.connection.count", "UserConnections", "{connection}"),
+            ("sqlserver.processes.blocked", "Processesblocked", "{process}"),
         ):
             number = row.whole(name)
             if number is not None:
-                yield Measure(measure, float(number), of=of)
+                yield Measure(measure, float(number), unit, of)
     for delta in _changes(ask, Query(f"{prefix}SQLStatistics", ("BatchRequestsPersec", *STAMPS))):
-        yield from rate("sqlserver.batch.request.rate", delta, "BatchRequestsPersec", "1/s", of)
+        yield from rate("sqlserver.batch.request.rate", delta, "BatchRequestsPersec", "{request}/s", of)
     buffers = Query(f"{prefix}BufferManager", ("Pagelifeexpectancy", "Buffercachehitratio", "Buffercachehitratio_Base"))
     for row in _or_none(ask, buffers)[:1]:
         life, hits, base = (row.whole(n) for n in buffers.properties)
         if life is not None:
             yield Measure("sqlserver.page.life_expectancy", float(life), "s", of)
         if hits is not None and base:
-            yield Measure("sqlserver.page.buffer_cache.utilization", within_one(hits / base), of=of)
+            yield Measure("sqlserver.page.buffer_cache.hit_ratio", within_one(hits / base), of=of)
     for row in _or_none(ask, Query(f"{prefix}Databases", ("Name", "PercentLogUsed")))[:MOST]:
         name, used = row.text("Name", 120), row.whole("PercentLogUsed")
         if name not in ("", "_Total", "mssqlsystemresource") and used is not None:
@@ -92,7 +92,7 @@ def _sql_instance(ask: Ask, prefix: str, of: str) -> Iterator[Found]:
             yield Measure("sqlserver.transaction_log.utilization", within_one(used / 100), of=part)
     locks = Query(f"{prefix}Locks", ("Name", "NumberofDeadlocksPersec", *STAMPS), "Name='_Total'")
     for delta in _changes(ask, locks):
-        yield from rate("sqlserver.deadlock.rate", delta, "NumberofDeadlocksPersec", "1/s", of)
+        yield from rate("sqlserver.deadlock.rate", delta, "NumberofDeadlocksPersec", "{deadlock}/s", of)
 
 
 def hyper_v(ask: Ask) -> Iterator[Found]:
@@ -110,7 +110,7 @@ def hyper_v(ask: Ask) -> Iterator[Found]:
         yield Measure("hyperv.guest.running", float(state == 2), of=name)
         health, on = row.whole("HealthState"), row.whole("OnTimeInMilliseconds")
         if health is not None:
-            yield Measure("hyperv.guest.unhealthy", float(health != HEALTHY), of=name)
+            yield Measure("hyperv.guest.health.status", float(health == HEALTHY), of=name)
         if state == 2 and on is not None:
             yield Measure("hyperv.guest.uptime", on / 1000, "s", name)
     yield from _guest_load(ask)

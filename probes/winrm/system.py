@@ -104,7 +104,7 @@ def memory(ask: Ask, system: Row) -> Iterator[Found]:
     pool = row.whole("PoolNonpagedBytes")
     if pool is not None:
         yield Measure("system.memory.nonpaged", float(pool), "By")
-    yield from rate("system.paging.input", delta, "PagesInputPersec", "1/s", "")
+    yield from rate("system.paging.input", delta, "PagesInputPersec", "{page}/s", "")
 
 
 def processors(ask: Ask) -> Iterator[Found]:

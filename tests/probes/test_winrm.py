@@ -239,12 +239,12 @@ def test_roles_are_found_by_their_services_and_looked_into(machine: Windows, clo
     assert values(reading, "iis.request.count") == pytest.approx({"Default Web Site": 30}, rel=0.1)
     assert values(reading, "iis.application_pool.running") == {"DefaultAppPool": 1, "ShopPool": 0}
     assert values(reading, "sqlserver.user.connection.count") == {"": 17, "SHOP": 17}
-    assert values(reading, "sqlserver.page.buffer_cache.utilization") == {"": 0.99, "SHOP": 0.99}
+    assert values(reading, "sqlserver.page.buffer_cache.hit_ratio") == {"": 0.99, "SHOP": 0.99}
     assert values(reading, "sqlserver.transaction_log.utilization") == {"shop": 0.37, "SHOP/shop": 0.37}
     assert values(reading, "sqlserver.batch.request.rate") == pytest.approx({"": 200, "SHOP": 200}, rel=0.1)
     third = "web 6A1F0C52-0000-4000-8000-000000000003"
     assert values(reading, "hyperv.guest.running") == {"web": 1, "old": 0, third: 0}
-    assert values(reading, "hyperv.guest.unhealthy") == {"web": 0, "old": 1, third: 0}
+    assert values(reading, "hyperv.guest.health.status") == {"web": 1, "old": 0, third: 1}
     assert fact(reading, "hyperv.guest.state", third) == "saved"
     assert values(reading, "hyperv.guest.cpu.utilization") == pytest.approx({"web": 0.4}, abs=0.01)
     assert values(reading, "hyperv.host.cpu.utilization") == pytest.approx({"": 0.2}, abs=0.01)
@@ -419,6 +419,9 @@ def test_the_certificate_of_the_first_contact_is_offered_and_its_expiry_watched(
         pinned = look(target(listener, host_keys=(f"{name} {pin}",)), keep)
         assert pinned.failure is None
         assert fact(pinned, "ssh.host_key") == ""
+        assert listener.lines == 1, "the login goes on, now that its certificate is pinned"
+        other = look(target(listener, host_keys=("x509-sha256 " + "0" * 64,)), keep)
+        assert kind(other) is FailureKind.UNTRUSTED, "a login made before is not used where another is pinned"
 
 
 def test_another_certificate_than_the_pinned_one_gets_not_a_byte_of_the_login(
