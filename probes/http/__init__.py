@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -14,7 +14,7 @@ import requests
 import urllib3
 from cryptography import x509
 
-from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Target
+from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Secret, Target
 from probes import certificate, doors, names
 from probes.base import Keep, Probe, Produces, option
 from probes.http import verdict
@@ -65,24 +65,52 @@ class Options:
             _authority(self.ca)
 
 
+Judge = Callable[[Answer], tuple[tuple[Measure, ...], tuple[Fact, ...], Failure | None]]
+"""What to make of the last answer of a visit."""
+Sign = Callable[[Secret], dict[str, str]]
+"""The headers that carry a credential."""
+
+
+def basic(secret: Secret) -> dict[str, str]:
+    """A credential as HTTP itself has it: Basic, or Bearer where there is no user name."""
+    return {"Authorization": credential(secret.username, secret.password)}
+
+
 def look(target: Target, keep: Keep) -> Reading:
     """Fetch the page, follow its redirects, and judge the last answer."""
-    deadline = Deadline(target.deadline)
     options: Options = target.options
+    wanted = Wanted(options.status, options.keyword, options.keyword_absent, options.json_path, options.json_value)
+    signed = target.secret is not None
+    return visit(target, options, keep, lambda answer: ((), (), verdict.judge(answer, wanted, signed)))
+
+
+def visit(
+    target: Target, page: Options, keep: Keep, judge: Judge, *, most: int = ANSWER_BYTES, sign: Sign = basic
+) -> Reading:
+    """One page of `target` fetched as `page` says and given to `judge`: for every probe that speaks HTTP.
+
+    `most` is how many bytes of the body are taken; the judge is told whether that was all.
+    """
+    deadline = Deadline(target.deadline)
     with Guard(deadline) as guard:
         here = names.is_this_machine(target.address)
-        wire = Wire(deadline, guard, names.of(keep), doors.of(keep), loopback=here, family=options.family)
-        wire.context = keep.get(("http", "trust"), Trust).context(options.verify, options.ca)
-        return _Visit(target, wire).read()
+        wire = Wire(deadline, guard, names.of(keep), doors.of(keep), loopback=here, family=page.family)
+        wire.context = keep.get(("http", "trust"), Trust).context(page.verify, page.ca)
+        return _Visit(target, page, wire, judge, most, sign).read()
+
+
+def page_of(options: Any, **more: Any) -> Options:
+    """How to fetch a page, from another probe's options that bear the same names. Raises ValueError as Options does."""
+    shared = {name: getattr(options, name) for name in Options.__dataclass_fields__ if hasattr(options, name)}
+    return Options(**{**shared, **more})
 
 
 class _Visit:
     """One look under way."""
 
-    def __init__(self, target: Target, wire: Wire) -> None:
-        self._target = target
-        self._options: Options = target.options
-        self._wire = wire
+    def __init__(self, target: Target, page: Options, wire: Wire, judge: Judge, most: int, sign: Sign) -> None:
+        self._target, self._options, self._wire = target, page, wire
+        self._verdict, self._most, self._sign = judge, most, sign
         self._measures: list[Measure] = []
         self._facts: list[Fact] = []
 
@@ -149,7 +177,7 @@ class _Visit:
                     FailureKind.UNTRUSTED,
                     "The password would travel in the clear: use HTTPS, or allow it in the options of this check.",
                 )
-            headers["Authorization"] = credential(secret.username, secret.password)
+            headers = self._sign(secret)
         request = line.prepare_request(requests.Request(self._options.method, url, headers=headers))
         self._wire.waiting_for = "the connection"
         response = line.send(request, stream=True, allow_redirects=False, timeout=self._wire.deadline.check())
@@ -183,19 +211,20 @@ class _Visit:
         charset = str(kind.get_content_charset() or "utf-8")
         encoding = response.headers.get("Content-Encoding", "")
         answer = Answer(response.status_code, encoding, charset, body, whole)
-        options = self._options
-        wanted = Wanted(options.status, options.keyword, options.keyword_absent, options.json_path, options.json_value)
-        return verdict.judge(answer, wanted, self._target.secret is not None)
+        measures, facts, failure = self._verdict(answer)
+        self._measures += measures
+        self._facts += facts
+        return failure
 
     def _body(self, response: requests.Response) -> tuple[bytes, bool]:
-        """At most `ANSWER_BYTES` of the body as it comes from the line, and whether that is all of it."""
+        """At most so many bytes of the body as it comes from the line, and whether that is all of it."""
         self._wire.waiting_for = "the rest of the body"
         parts, size = [], 0
         for part in _parts(response):
             parts.append(part)
             size += len(part)
-            if size > ANSWER_BYTES:
-                return b"".join(parts)[:ANSWER_BYTES], False
+            if size > self._most:
+                return b"".join(parts)[: self._most], False
         if self._wire.guard.fired:  # our own shutting down reads like the end of the body
             raise TooLate
         return b"".join(parts), True

@@ -47,12 +47,12 @@ class Wanted:
 
 def judge(answer: Answer, wanted: Wanted, credential: bool) -> Failure | None:
     """Why `answer` is not what is wanted, or None."""
-    if not any(low <= answer.status <= high for low, high in statuses(wanted.status)):
-        return _status(answer.status, wanted.status, credential)
+    if (failure := status(answer, wanted.status, credential)) is not None:
+        return failure
     if not (wanted.keyword or wanted.absent or wanted.json_path):
         return None
     try:
-        text = _text(answer)
+        text = text_of(answer)
     except (TooMuch, ValueError) as error:
         return _refused(f"The body {clean(str(error))}.")
     return _keywords(text, answer, wanted) or _json(text, answer, wanted)
@@ -96,7 +96,11 @@ def walk(document: Any, path: tuple[Step, ...]) -> Any:
     return document
 
 
-def _status(status: int, wanted: str, credential: bool) -> Failure:
+def status(answer: Answer, wanted: str, credential: bool) -> Failure | None:
+    """Why the status is not one of those wanted, or None."""
+    status = answer.status
+    if any(low <= status <= high for low, high in statuses(wanted)):
+        return None
     name = f" ({HTTPStatus(status).phrase})" if status in HTTPStatus._value2member_map_ else ""
     if status == 401 and credential:
         return Failure(FailureKind.DENIED, "Answered 401: the server does not take this check's credential.")
@@ -118,18 +122,23 @@ def _json(text: str, answer: Answer, wanted: Wanted) -> Failure | None:
     if not answer.whole:
         return _refused(f"The answer is larger than {ANSWER_BYTES // 1024} KiB: its JSON cannot be checked.")
     try:
-        found = walk(json.loads(text, parse_constant=_no_number), steps(wanted.json_path))
+        found = walk(document(text), steps(wanted.json_path))
     except (ValueError, RecursionError):
         return _refused("The answer is not JSON.")
     path = clean(wanted.json_path, 80)
     if found is MISSING:
         return _refused(f"The JSON of the answer has nothing at '{path}'.")
-    if wanted.json_value and not _same(found, wanted.json_value):
-        return _refused(f"The JSON of the answer is {_shown(found)} at '{path}', expected '{wanted.json_value}'.")
+    if wanted.json_value and not same(found, wanted.json_value):
+        return _refused(f"The JSON of the answer is {shown(found)} at '{path}', expected '{wanted.json_value}'.")
     return None
 
 
-def _same(found: Any, wanted: str) -> bool:
+def document(text: str) -> Any:
+    """`text` as JSON, strictly. Raises ValueError and RecursionError."""
+    return json.loads(text, parse_constant=_no_number)
+
+
+def same(found: Any, wanted: str) -> bool:
     """Whether a JSON value is what a person wrote: text as it is, everything else as JSON."""
     if isinstance(found, str):
         return found == wanted
@@ -143,11 +152,13 @@ def _alike(found: Any) -> tuple[type, ...]:
     return (int, float) if isinstance(found, int | float) and not isinstance(found, bool) else (type(found),)
 
 
-def _shown(found: Any) -> str:
+def shown(found: Any) -> str:
+    """A JSON value in a sentence."""
     return f"'{clean(found if isinstance(found, str) else json.dumps(found), 80)}'"
 
 
-def _text(answer: Answer) -> str:
+def text_of(answer: Answer) -> str:
+    """The body as text, unpacked within the caps. Raises TooMuch and ValueError."""
     charset = answer.charset if _CHARSETS.fullmatch(answer.charset) else "utf-8"
     try:
         return inflate(answer.body, answer.encoding).decode(charset, "replace")
