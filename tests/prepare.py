@@ -27,6 +27,7 @@ PROGRAMS = {
     "/usr/sbin/chronyd": "chrony",
     "/usr/sbin/snmpd": "snmpd",
     "/usr/bin/snmpbulkwalk": "snmp",
+    "/usr/bin/prometheus-node-exporter": "prometheus-node-exporter",
 }
 """Program -> Debian package. PostgreSQL is not here: the bundled one serves where the system has none."""
 
