@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, LargeBinary, UniqueConstraint, func, text
 from sqlalchemy import Table as Association
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.table import Table
@@ -203,6 +204,27 @@ class Check(Table):
         CheckConstraint("interval_s between 1 and 86400", name="interval"),
         CheckConstraint("deadline_s between 0.1 and 300", name="deadline"),
     )
+
+
+class Addition(Table):
+    """Machines added (or edited) together, so that it can be undone together.
+
+    `how` is `discovery` or `import`; `lines` are the changes as `pantau apply` tells them. `before` and `after` are
+    the machines concerned as entries of a configuration document by name, `before` None where there was none;
+    `groups` and divisions that were made for it are {"groups": [...], "divisions": [...]}.
+    """
+
+    __tablename__ = "addition"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    how: Mapped[str]
+    made_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    lines: Mapped[list[str]] = mapped_column(JSONB)
+    before: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    after: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    groups: Mapped[dict[str, list[str]]] = mapped_column(JSONB)
+    undone_at: Mapped[datetime | None]
 
 
 class HostKey(Table):

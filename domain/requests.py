@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, func, text
+from sqlalchemy import CheckConstraint, Double, ForeignKey, Index, LargeBinary, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.table import Table
@@ -50,3 +51,45 @@ class Look(Table):
         CheckConstraint("kind in ('run', 'test', 'sweep')", name="kind"),
         Index("look_waiting_idx", "asked_at", postgresql_where=text("claimed_at is null")),
     )
+
+
+class Discovery(Table):
+    """A network being looked through. The web inserts it, the poller works on it, the page follows (NOTIFY `look`).
+
+    `id` is a UUID made by the asker. `addresses` (at most 4096) are looked at in order, `rate` questions (a ping, a
+    knock at a port) a second; `names` are names given to some of them; `credentials` are ids of SNMP credentials to
+    ask with; `trace` asks for the way there. `looked` counts what is done, `beat_at` says that somebody works on it;
+    `stop_at` asks to stop. `note` is a sentence for the person: what could not be done.
+    """
+
+    __tablename__ = "discovery"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    asked_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    asked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    addresses: Mapped[list[str]] = mapped_column(JSONB)
+    names: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
+    rate: Mapped[float] = mapped_column(Double)
+    credentials: Mapped[list[int]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
+    trace: Mapped[bool] = mapped_column(server_default=text("true"))
+    looked: Mapped[int] = mapped_column(server_default=text("0"))
+    beat_at: Mapped[datetime | None]
+    stop_at: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
+    note: Mapped[str] = mapped_column(server_default="")
+
+
+class Found(Table):
+    """A machine that answered. `place` is where its address stands in the list. `seen`:
+
+    {"name": host name or "", "rtt": s or null, "ports": [22, ...], "ssh": banner, "http": {"title", "server"},
+    "https": {"title", "server", "names": [...]}, "snmp": {"description", "name", "credential": id} or null,
+    "watched": name of the machine it already is or "", "path": [addresses on the way, nearest to us first]}
+    """
+
+    __tablename__ = "found"
+
+    discovery_id: Mapped[str] = mapped_column(ForeignKey("discovery.id", ondelete="CASCADE"), primary_key=True)
+    address: Mapped[str] = mapped_column(primary_key=True)
+    place: Mapped[int]
+    seen: Mapped[dict[str, Any]] = mapped_column(JSONB)

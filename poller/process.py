@@ -15,6 +15,7 @@ from config.settings import Settings
 from domain.clock import Steady
 from poller.answers import Answers
 from poller.chores import Chores, Load
+from poller.discovery import Discoveries
 from poller.lanes import Lanes
 from poller.plan import Plan, load
 from poller.recorder import Displaced, Recorder
@@ -77,6 +78,7 @@ class _Poller:
         self._answers = Answers(
             self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._recorder.add
         )
+        self._discoveries = Discoveries(self._url, self._sessions, self._opener, self._lanes, lambda: self._plan)
         await self._recorder.open()
         await self._chores.hourly()
         await self._replan()
@@ -97,6 +99,7 @@ class _Poller:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             clock.stop()
+            self._discoveries.close()
             for task in [*tasks[1:], *self._work]:
                 task.cancel()
             tasks[0].cancel()
@@ -134,11 +137,13 @@ class _Poller:
             with contextlib.suppress(psycopg.OperationalError):
                 self._edited.set()
                 await self._answers.serve()
+                self._discoveries.serve()
                 async for notice in line.notifies():
                     if notice.channel == "inventory":
                         self._edited.set()
                     else:
                         await self._answers.serve()
+                        self._discoveries.serve()
             await asyncio.sleep(1)
             with contextlib.suppress(psycopg.OperationalError):
                 line = await self._lead()
@@ -155,6 +160,7 @@ class _Poller:
         try:
             await self._replan()
             await self._answers.serve()
+            self._discoveries.serve()
         except Exception as error:  # noqa: BLE001 - sqlalchemy and psycopg both, while PostgreSQL is away
             _log.debug("The inventory cannot be read now (%s).", type(error).__name__)
 

@@ -26,8 +26,11 @@ class Pasted:
     wrong: tuple[str, ...]
 
 
-def read(text: str) -> Pasted:
-    """`text` as a person pasted it. Each line that is not understood gives one sentence naming it."""
+def read(text: str, most: int = MOST, prefix: int = SMALLEST_PREFIX) -> Pasted:
+    """`text` as a person pasted it. Each line that is not understood gives one sentence naming it.
+
+    `most` addresses are taken in all, and networks down to a /`prefix`.
+    """
     addresses: dict[str, None] = {}
     names: dict[str, str] = {}
     wrong: list[str] = []
@@ -35,7 +38,7 @@ def read(text: str) -> Pasted:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
-            found, name = _line(line.strip())
+            found, name = _line(line.strip(), prefix)
         except ValueError as error:
             wrong.append(
                 gettext("Line %(number)s, “%(line)s”: %(reason)s", number=number, line=_short(line), reason=str(error))
@@ -44,18 +47,18 @@ def read(text: str) -> Pasted:
         addresses.update(dict.fromkeys(found))
         if name and len(found) == 1:
             names[found[0]] = name
-    if len(addresses) > MOST:
+    if len(addresses) > most:
         wrong.append(
             gettext(
                 "These are %(count)s addresses; at most %(most)s are looked at in one go.",
                 count=len(addresses),
-                most=MOST,
+                most=most,
             )
         )
     return Pasted(tuple(addresses), names, tuple(wrong))
 
 
-def _line(line: str) -> tuple[list[str], str]:
+def _line(line: str, prefix: int) -> tuple[list[str], str]:
     """The addresses of one line and the name behind them."""
     span = RANGE.match(line)
     if span:
@@ -63,7 +66,7 @@ def _line(line: str) -> tuple[list[str], str]:
     first, _, rest = re.sub(r"[,;\t ]+", " ", line).strip().partition(" ")
     name = ODD.sub("", rest).strip()[:100]
     if "/" in first:
-        return _network(first), ""
+        return _network(first, prefix), ""
     return [one(first)], name
 
 
@@ -86,17 +89,15 @@ def _range(span: re.Match[str]) -> list[str]:
     return [one(f"{start}{last}") for last in range(low, high + 1)]
 
 
-def _network(text: str) -> list[str]:
-    """The hosts of a network of at most 256 addresses."""
+def _network(text: str, prefix: int) -> list[str]:
+    """The hosts of a network no larger than a /`prefix`."""
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError(gettext("this is not a network such as 10.0.0.0/24.")) from None
-    if network.num_addresses > 2 ** (32 - SMALLEST_PREFIX):
+    if network.num_addresses > 2 ** (32 - prefix):
         raise ValueError(
-            gettext(
-                "this network has too many addresses; at most a /%(prefix)s is looked through.", prefix=SMALLEST_PREFIX
-            )
+            gettext("this network has too many addresses; at most a /%(prefix)s is looked through.", prefix=prefix)
         )
     return [str(address) for address in network.hosts()]
 

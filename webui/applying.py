@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from domain.clock import now
-from domain.inventory import Check, Credential, Host, HostGroup, Threshold
+from domain.inventory import Check, Credential, Division, Host, HostGroup, Threshold
 from domain.reading import Secret
 from probes.base import describe, fill
 from probes.ssh.session import Refused, private_key
@@ -131,6 +131,7 @@ class _Work:
         self._credentials = {row.name: row for row in session.scalars(select(Credential))}
         loaded = (selectinload(Host.groups), selectinload(Host.parents), selectinload(Host.checks))
         self._hosts = {row.name: row for row in session.scalars(select(Host).options(*loaded))}
+        self._divisions = {row.name: row for row in session.scalars(select(Division))}
         self._counted = {"+": 0, "~": 0, "-": 0}
 
     def run(self) -> Iterator[str]:
@@ -198,13 +199,18 @@ class _Work:
             "address": machine.address, "note": machine.note, "enabled": machine.enabled,
             "interval_s": machine.interval, "attempts": machine.attempts, "recover_after": machine.recover_after,
         }  # fmt: skip
+        if machine.division is not None and machine.division not in self._divisions:
+            self._divisions[machine.division] = Division(name=machine.division)
+            self._session.add(self._divisions[machine.division])
+            yield f"+ division {machine.division}"
+        division = self._divisions[machine.division] if machine.division is not None else None
         row = self._hosts.get(machine.name)
         looks = machine.checks
         if row is None:
             row = self._hosts[machine.name] = Host(name=machine.name, **values)
             self._session.add(row)
             looks = (Look.model_validate({"kind": "icmp", "name": "ping"}),) if looks is None else looks
-            row.groups = self._named_groups(machine, where)
+            row.groups, row.division = self._named_groups(machine, where), division
             self._session.flush()
             yield f"+ host {machine.name}"
         else:
@@ -213,6 +219,9 @@ class _Work:
             if {group.name for group in row.groups} != set(machine.groups):
                 edits.append(_said("groups", sorted(g.name for g in row.groups), sorted(machine.groups)))
                 row.groups = wanted
+            if row.division is not division:
+                edits.append(_said("division", row.division.name if row.division else None, machine.division))
+                row.division = division
             if edits:
                 yield f"~ host {machine.name}: {', '.join(edits)}"
         if looks is not None:

@@ -254,6 +254,7 @@ class Machine(Part):
     note: str = ""
     groups: tuple[Name, ...] = ()
     parents: tuple[Name, ...] = ()
+    division: Name | None = None
     interval: Pace | None = None
     attempts: Few | None = None
     recover_after: Few | None = None

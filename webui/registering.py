@@ -1,0 +1,173 @@
+"""Machines added together, from a discovery or an import: tried out first, made in one transaction, undone together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from sqlalchemy import delete, exists, select
+from werkzeug.wrappers import Response
+
+from domain.clock import now
+from domain.inventory import Addition, Division, Host, HostGroup, host_in_group
+from webui import access, documents, looks, store
+from webui.documents import Document, DocumentError
+from webui.language import gettext
+from webui.written import Group, Machine
+
+blueprint = Blueprint("additions", __name__, url_prefix="/additions")
+
+SHOWN = 20
+FIRST_LOOKS = 200
+"""So many of the new machines are looked at at once; the others when their turn comes, within a minute."""
+
+
+def preview(machines: Sequence[Machine]) -> list[str]:
+    """What `add` would change, a line a change; nothing is. Raises DocumentError with one sentence."""
+    with store.session().begin_nested() as tried:
+        lines, _ = _apply(machines)
+        tried.rollback()
+    store.session().expire_all()
+    return lines
+
+
+def add(how: str, machines: Sequence[Machine]) -> Addition:
+    """Make the inventory say so, and remember how it was. Raises DocumentError, after which the caller rolls back."""
+    database = store.session()
+    names = [machine.name for machine in machines]
+    before = _entries(names)
+    lines, made = _apply(machines)
+    after = _entries(names)
+    row = Addition(
+        how=how,
+        made_by=access.person().id,
+        lines=lines,
+        before={name: before.get(name) for name in names},
+        after={name: after[name] for name in names},
+        groups=made,
+    )
+    database.add(row)
+    new = [name for name in names if name not in before]
+    for host_id in database.scalars(select(Host.id).where(Host.name.in_(new[:FIRST_LOOKS]))):
+        looks.run(host_id)
+    store.announce("inventory")
+    database.commit()
+    return row
+
+
+def changed_since(row: Addition) -> list[str]:
+    """The machines of this addition that somebody edited, renamed or deleted since."""
+    present = _entries(row.after)
+    return [name for name, entry in row.after.items() if present.get(name) != entry]
+
+
+def undo(row: Addition) -> None:
+    """Make everything as it was before. Raises DocumentError, and undoes nothing, where somebody changed it since."""
+    if row.undone_at is not None:
+        raise DocumentError(gettext("This was undone already."))
+    changed = changed_since(row)
+    if changed:
+        shown = ", ".join(changed[:5]) + (" …" if len(changed) > 5 else "")
+        raise DocumentError(
+            gettext("Nothing was undone: these were changed since, and that would be lost: %(names)s.", names=shown)
+        )
+    database = store.session()
+    new = [name for name, entry in row.before.items() if entry is None]
+    leaning = _leaning_on(new)
+    if leaning:
+        shown = ", ".join(leaning[:5])
+        raise DocumentError(
+            gettext("Nothing was undone: other machines have these as their parents: %(names)s.", names=shown)
+        )
+    old = [Machine.model_validate(entry) for entry in row.before.values() if entry is not None]
+    document = Document(version=1, hosts=tuple(old), remove=tuple(new))
+    list(documents.apply(database, document, _no_secret, local=False))
+    database.flush()
+    unused = ~exists().where(host_in_group.c.group_id == HostGroup.id)
+    database.execute(delete(HostGroup).where(HostGroup.name.in_(row.groups.get("groups", [])), unused))
+    empty = ~exists().where(Host.division_id == Division.id)
+    database.execute(delete(Division).where(Division.name.in_(row.groups.get("divisions", [])), empty))
+    row.undone_at = now()
+    store.announce("inventory")
+    database.commit()
+
+
+def recent() -> list[Addition]:
+    """The newest additions, for the pages that make them."""
+    return list(store.session().scalars(select(Addition).order_by(Addition.id.desc()).limit(5)))
+
+
+@blueprint.get("")
+@access.admin
+def index() -> str:
+    """What was added together lately."""
+    rows = store.session().scalars(select(Addition).order_by(Addition.id.desc()).limit(SHOWN))
+    return render_template("additions/index.html", active="machines.index", rows=list(rows))
+
+
+@blueprint.get("/<int:addition_id>")
+@access.admin
+def show(addition_id: int) -> str:
+    """What one addition changed, and the way back."""
+    row = _row(addition_id)
+    return render_template(
+        "additions/show.html",
+        active="machines.index",
+        row=row,
+        changed=[] if row.undone_at else changed_since(row),
+        new=sum(entry is None for entry in row.before.values()),
+    )
+
+
+@blueprint.post("/<int:addition_id>/undo")
+@access.admin
+def take_back(addition_id: int) -> Response:
+    """Undo it, if nobody changed anything of it since."""
+    row = _row(addition_id)
+    try:
+        undo(row)
+    except DocumentError as error:
+        store.session().rollback()
+        flash(str(error), "bad")
+    else:
+        flash(gettext("It is undone: everything is as it was before."), "good")
+    return redirect(url_for("additions.show", addition_id=addition_id), 303)
+
+
+def _apply(machines: Sequence[Machine]) -> tuple[list[str], dict[str, list[str]]]:
+    database = store.session()
+    wanted = dict.fromkeys(name for machine in machines for name in machine.groups)
+    known = set(database.scalars(select(HostGroup.name).where(HostGroup.name.in_(wanted))))
+    divisions = {machine.division for machine in machines if machine.division}
+    old = set(database.scalars(select(Division.name).where(Division.name.in_(divisions))))
+    groups = [name for name in wanted if name not in known]
+    document = Document(version=1, groups=tuple(Group(name=name) for name in groups), hosts=tuple(machines))
+    lines = list(documents.apply(database, document, _no_secret, local=False))
+    return lines, {"groups": groups, "divisions": sorted(divisions - old)}
+
+
+def _entries(names: Iterable[str]) -> dict[str, Any]:
+    """These machines as they are, as entries of a document; those that do not exist are left out."""
+    wanted = set(names)
+    store.session().expire_all()
+    written = documents.export(store.session(), wanted).model_dump(by_alias=True, mode="json")
+    return {entry["name"]: entry for entry in written["hosts"] or ()}
+
+
+def _leaning_on(names: Sequence[str]) -> list[str]:
+    """Machines that are not among these and have one of them as their parent."""
+    gone = set(names)
+    rows = store.session().scalars(select(Host).where(Host.parents.any(Host.name.in_(names))).order_by(Host.name))
+    return [row.name for row in rows if row.name not in gone]
+
+
+def _row(addition_id: int) -> Addition:
+    found = store.session().get(Addition, addition_id)
+    if found is None:
+        abort(404)
+    return found
+
+
+def _no_secret(_content: bytes, _place: str) -> bytes:
+    raise DocumentError("Machines that are added together bring no secrets.")  # and no entry of theirs can
