@@ -16,7 +16,7 @@ from probes.base import Keep, Probe, option
 from probes.limits import Deadline, Guard
 from probes.winrm.account import Account, shared
 from probes.winrm.envelope import literal
-from probes.winrm.line import HungUp, Line, Login, NoTls, Stop, fingerprint, trust
+from probes.winrm.line import HungUp, Line, Login, NoTls, Stop, WrongLogin, fingerprint, trust
 from probes.winrm.memory import Ask, Found, Home
 from probes.winrm.plan import Round, Wishes, now_and_then
 from probes.winrm.produces import PRODUCES
@@ -192,7 +192,7 @@ class _Visit:
                     raise Stop(
                         FailureKind.REFUSED, f"{session.line.where} breaks the connection off during the login."
                     ) from None
-                if why.failure.kind is FailureKind.DENIED:
+                if isinstance(why, WrongLogin):
                     self._account.refused()
                 raise why from None
             self._account.accepted()

@@ -42,6 +42,10 @@ class Stop(Exception):
         self.failure, self.shown = Failure(kind, detail), shown
 
 
+class WrongLogin(Stop):
+    """User or password were refused: the one thing that must not be tried again and again."""
+
+
 class HungUp(Exception):
     """The connection that was logged in is gone, and with it the login: once more from the beginning."""
 

@@ -21,7 +21,7 @@ from probes.names import Place
 from probes.winrm import answer, envelope
 from probes.winrm.answer import Fault, NotAnAnswer, Row
 from probes.winrm.envelope import Message, Query
-from probes.winrm.line import HungUp, Line, Login, Stop, Way, shown_text
+from probes.winrm.line import HungUp, Line, Login, Stop, Way, WrongLogin, shown_text
 
 OPERATION = 20.0
 """The longest the machine may work on one query, in seconds: its own MaxTimeout is 60."""
@@ -132,13 +132,18 @@ def _ticket() -> None:
             FailureKind.UNSUPPORTED,
             "Kerberos needs the library 'pykerberos' beside Pantau (pip install pywinrm[kerberos]), which is not there.",
         )
-    cache = os.environ.get("KRB5CCNAME", "") or f"/tmp/krb5cc_{os.getuid()}"  # noqa: S108 - where libkrb5 looks
+    cache = os.environ.get("KRB5CCNAME", "") or _usual_cache()
     kind, _, path = cache.rpartition(":")
     if kind in ("", "FILE") and not Path(path).exists():
         raise Stop(
             FailureKind.DENIED,
             f"There is no Kerberos ticket in {path}: run kinit (with a keytab) as the account Pantau runs as.",
         )
+
+
+def _usual_cache() -> str:
+    """Where libkrb5 looks when nobody says where."""
+    return f"/tmp/krb5cc_{os.getuid()}" if hasattr(os, "getuid") else "API:"  # noqa: S108
 
 
 def meaning(error: Exception, session: Session | None, user: str) -> Stop | HungUp:
@@ -163,7 +168,7 @@ def meaning(error: Exception, session: Session | None, user: str) -> Stop | Hung
     if isinstance(error, InvalidCredentialsError) or (isinstance(error, PermissionError) and error.errno is None):
         if settled:
             return HungUp()  # the login that was good has been forgotten
-        return Stop(
+        return WrongLogin(
             FailureKind.DENIED,
             f"The machine refuses '{user}' with this password. Check user name (DOMAIN\\name for a domain) and password, "
             "and that the account is not locked or expired.",
@@ -174,7 +179,13 @@ def meaning(error: Exception, session: Session | None, user: str) -> Stop | Hung
                 FailureKind.UNTRUSTED,
                 f"{where} sent an answer whose seal is broken: it does not come from the machine that was logged in to.",
             )
-        return Stop(FailureKind.DENIED, f"The login of '{user}' failed half-way: {shown_text(str(error))}.")
+        return WrongLogin(FailureKind.DENIED, f"The login of '{user}' failed half-way: {shown_text(str(error))}.")
+    if type(error).__module__.startswith(("winrm.vendor.requests_kerberos", "kerberos", "winkerberos")):
+        return Stop(
+            FailureKind.DENIED,
+            f"Kerberos does not let us in: {shown_text(str(error))}. The machine is to be addressed by the name its domain "
+            "knows, the ticket must be fresh (klist), and the clocks at most five minutes apart.",
+        )
     if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError | OSError):
         if settled:
             return HungUp()
@@ -182,9 +193,6 @@ def meaning(error: Exception, session: Session | None, user: str) -> Stop | Hung
     if isinstance(error, WinRMError | KeyError | ValueError | IndexError | AttributeError | TypeError | struct.error):
         # pywinrm takes the parts of a sealed answer for granted (Content-Type, Length=, base64 of a challenge)
         return Stop(FailureKind.REFUSED, f"{where} does not speak WS-Management as expected: its answer is malformed.")
-    kerberos = type(error).__module__.split(".")[0]
-    if kerberos in ("kerberos", "winkerberos", "winrm"):
-        return Stop(FailureKind.DENIED, f"Kerberos does not let '{user}' in: {shown_text(str(error))}.")
     raise error
 
 

@@ -351,6 +351,14 @@ def test_a_wrong_password_is_denied_and_after_two_the_machine_is_left_alone(list
     assert look(target(listener), keep).failure is None, "another password is another login"
 
 
+def test_rights_that_are_missing_are_no_wrong_password_and_are_tried_again(listener: Listener, keep: Keep) -> None:
+    listener.troubles["Identify"] = listener.troubles["Win32_OperatingSystem"] = "denied"
+    for _ in range(3):
+        assert kind(look(target(listener), keep)) is FailureKind.DENIED
+    listener.troubles.clear()
+    assert look(target(listener), keep).failure is None
+
+
 def test_after_a_failed_login_nothing_is_ever_sent_unsealed(listener: Listener, keep: Keep) -> None:
     for password in ("wrong", PASSWORDS[USER], "wrong"):
         look(target(listener, password=password), keep)

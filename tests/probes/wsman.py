@@ -220,6 +220,7 @@ class _Conversation:
         self._raw = False
         self._protocol = ""
         self.user, self.how = "", ""
+        self._proof: dict[str, str] = {}
 
     def run(self) -> None:
         try:
@@ -333,6 +334,7 @@ class _Conversation:
         self.user, self.how = str(self._context.client_principal), "ntlm" if self._raw else "spnego"
         self._note("login", self.user)
         if has_body:
+            self._proof = said  # the last token goes out with the answer itself
             return None
         self._say(200, b"", said)
         return True
@@ -460,7 +462,8 @@ class _Conversation:
         return self._finish(200, changed.get(wrong, text), sealed)
 
     def _say(self, status: int, body: bytes, headers: dict[str, str] | list[tuple[str, str]]) -> None:
-        pairs = headers if isinstance(headers, list) else list(headers.items())
+        pairs = headers if isinstance(headers, list) else list({**headers, **self._proof}.items())
+        self._proof = {}
         lines = [f"HTTP/1.1 {status} Said", "Server: Microsoft-HTTPAPI/2.0", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in pairs]
         self._line.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
