@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,18 @@ def default_data() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "Pantau"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "pantau"
+
+
+def place_of(text: str) -> tuple[str, int]:
+    """ "address:port" (IPv6 in brackets) as a pair. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    try:
+        found = str(ip_address(host.strip("[]"))), int(port)
+    except ValueError:
+        raise ValueError("should look like 0.0.0.0:162") from None
+    if not 1 <= found[1] <= 65535 or (":" in host) != host.startswith("["):
+        raise ValueError("should look like 0.0.0.0:162")
+    return found
 
 
 class Settings(BaseSettings):
@@ -69,6 +82,12 @@ class Settings(BaseSettings):
     log_level: str = Field(default="info", description="debug, info, warning or error")
     streams: int = Field(default=200, ge=1, le=10000, description="live pages served at once by one process")
 
+    traps: str = Field(
+        default="", description="address:port SNMP traps are received at, such as 0.0.0.0:162; empty: off"
+    )
+    syslog: str = Field(
+        default="", description="address:port syslog is received at (UDP and TCP), such as 0.0.0.0:514; empty: off"
+    )
     metrics_token: str | None = Field(
         default=None,
         min_length=16,
@@ -93,6 +112,13 @@ class Settings(BaseSettings):
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
             raise ValueError("is not a time zone such as Asia/Jakarta") from None
+        return value
+
+    @field_validator("traps", "syslog")
+    @classmethod
+    def _listening(cls, value: str) -> str:
+        if value:
+            place_of(value)
         return value
 
     @field_validator("database_url")

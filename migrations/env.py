@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection, text
 
+import domain.heard
 import domain.inventory
 import domain.records
 import domain.requests  # noqa: F401 - importing declares the tables

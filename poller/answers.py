@@ -144,7 +144,7 @@ class Answers:
     async def _below(self, probe: Probe, options: Any, address: str, rung: Any) -> bool:
         """The rungs under the probe itself; False where the ladder ends here. A silent ping alone ends nothing."""
         icmp, tcp = catalogue().get("icmp"), catalogue().get("tcp")
-        if icmp is not None and probe.kind not in ("icmp", "local"):
+        if icmp is not None and probe.transport in ("tcp", "udp") and probe.kind != "local":
             reading = (await self._lanes.look(icmp, Target(address, fill(icmp.options, {}), None, 3.0))).reading
             if reading.failure is not None and reading.failure.kind is FailureKind.UNSUPPORTED:
                 await rung("name", "fail", reading.failure.detail, reading.took)
@@ -153,7 +153,7 @@ class Answers:
             failure = reading.failure
             await rung("ping", "fail" if failure else "ok", failure.detail if failure else _ping(reading), reading.took)
         port = getattr(options, "port", None) or probe.port
-        if tcp is not None and port and probe.kind not in ("tcp", "icmp", "local"):
+        if tcp is not None and port and probe.transport == "tcp" and probe.kind not in ("tcp", "local"):
             reading = (
                 await self._lanes.look(tcp, Target(address, fill(tcp.options, {"port": port}), None, 5.0))
             ).reading

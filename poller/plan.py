@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -134,6 +134,8 @@ def _check(
         if probe is None:
             raise ValueError(f"this version of Pantau has no '{check.kind}' check.")
         options = prepare_options(probe, check.options, pinned)
+        if any(option.name == "check_id" for option in describe(probe.options)):
+            options = replace(options, check_id=check.id)
         if check.credential_id is not None:
             secret = unseal(credentials[check.credential_id], opener)
     except (ValueError, VaultError, KeyError) as error:

@@ -6,19 +6,22 @@ import asyncio
 import contextlib
 import logging
 import signal
+from dataclasses import asdict
 
 import psycopg
 from psycopg import AsyncConnection
 
 from config import database, migrate, vault
-from config.settings import Settings
+from config.settings import Settings, place_of
 from domain.clock import Steady
 from poller.answers import Answers
 from poller.chores import Chores, Load
 from poller.discovery import Discoveries
+from poller.ears import Ears
 from poller.lanes import Lanes
-from poller.plan import Plan, load
+from poller.plan import HostPlan, Plan, load
 from poller.recorder import Displaced, Recorder
+from poller.reports import Reports
 from poller.round import look_round
 from poller.schedule import TICK, Clock, Schedule, Work
 from poller.spool import Spool
@@ -34,6 +37,9 @@ def run(settings: Settings) -> int:
     try:
         asyncio.run(_Poller(settings).work())
     except (vault.VaultError, database.DatabaseError, Displaced) as error:
+        _log.error("%s", error)
+        return 1
+    except OSError as error:
         _log.error("%s", error)
         return 1
     except psycopg.OperationalError as error:
@@ -79,7 +85,13 @@ class _Poller:
             self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._recorder.add
         )
         self._discoveries = Discoveries(self._url, self._sessions, self._opener, self._lanes, lambda: self._plan)
+        self._ears = Ears(
+            self._url, self._lanes.keep, self._look_now,
+            place_of(settings.traps) if settings.traps else None, place_of(settings.syslog) if settings.syslog else None,
+        )  # fmt: skip
+        self._lanes.keep.get(("reports",), lambda: Reports(self._sessions))
         await self._recorder.open()
+        await self._ears.open()
         await self._chores.hourly()
         await self._replan()
         _log.info("Watching %d machines, %d rounds.", len(self._plan.hosts), len(self._schedule))
@@ -93,6 +105,8 @@ class _Poller:
             asyncio.create_task(self._recorder.run(), name="recorder"),
             asyncio.create_task(self._listen(line), name="listener"),
             asyncio.create_task(self._follow_edits(), name="edits"),
+            asyncio.create_task(self._ears.write(), name="notes"),
+            asyncio.create_task(self._ears.follow(), name="names"),
             asyncio.create_task(stop.wait(), name="stop"),
         ]
         try:
@@ -100,6 +114,7 @@ class _Poller:
         finally:
             clock.stop()
             self._discoveries.close()
+            self._ears.close()
             for task in [*tasks[1:], *self._work]:
                 task.cancel()
             tasks[0].cancel()
@@ -173,6 +188,7 @@ class _Poller:
         self._plan = plan
         self._recorder.reconcile(plan)
         self._schedule.plan(plan, fresh | changed)
+        await self._ears.plan(plan)
 
     def _checks_added(self, host_id: int, plan: Plan) -> bool:
         """Whether an edit gave a machine checks it did not have (or another address): look at it at once."""
@@ -184,6 +200,19 @@ class _Poller:
         return before.address != after.address or any(
             (check.id, check.options, check.credential_id) not in known for check in after.checks
         )
+
+    def _look_now(self, host: HostPlan) -> None:
+        """A machine spoke: look at all of it, beside its schedule."""
+        current = self._plan.hosts.get(host.id)
+        if current is not None and current.checks:
+            task = asyncio.create_task(self._beside(current))
+            self._work.add(task)
+            task.add_done_callback(self._work.discard)
+
+    async def _beside(self, host: HostPlan) -> None:
+        round = await look_round(self._lanes, host, host.checks, self._lanes.moment(), down=False)
+        self._load.round(round.late, len(round.looks))
+        self._recorder.add(round)
 
     async def _tick(self) -> None:
         for work in self._schedule.due():
@@ -207,5 +236,6 @@ class _Poller:
             "hosts": len(self._plan.hosts),
             "overlapped": self._schedule.overlapped,
             "written": self._recorder.written,
+            "heard": asdict(self._ears.counts),
             "away_since": away.isoformat() if away else None,
         })  # fmt: skip

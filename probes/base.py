@@ -84,7 +84,8 @@ class Probe:
     thread). `reachability` says that its failures feed the machine's up/down (state rule R23). `port` is
     the usual port, tried when addresses are pasted. `credentials` are the
     kinds of credential it can use (domain/inventory.py), `secret_words` the kind's own words for the fields of
-    Secret, for the command line.
+    Secret, for the command line. `transport` is `tcp`, `udp`, `icmp`, or `none` where nothing is sent to the
+    machine: a test knocks at the port of `tcp` only.
     """
 
     kind: str
@@ -97,6 +98,7 @@ class Probe:
     port: int | None = None
     hidden: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ("password",)
+    transport: str = "tcp"
     secret_words: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 

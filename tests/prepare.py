@@ -28,6 +28,7 @@ PROGRAMS = {
     "/usr/sbin/snmpd": "snmpd",
     "/usr/bin/snmpbulkwalk": "snmp",
     "/usr/bin/prometheus-node-exporter": "prometheus-node-exporter",
+    "/usr/bin/logger": "bsdutils",
 }
 """Program -> Debian package. PostgreSQL is not here: the bundled one serves where the system has none."""
 

@@ -21,6 +21,7 @@ from webui import (
     edit,
     faults,
     headers,
+    heard,
     hostkeys,
     language,
     looks,
@@ -57,6 +58,7 @@ BLUEPRINTS = (
     hostkeys.blueprint,
     looks.blueprint,
     credentials.blueprint,
+    heard.blueprint,
 )
 
 

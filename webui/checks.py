@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from domain.inventory import Check, Credential, Host
 from probes import catalogue
 from probes.base import Probe, describe
-from webui import access, logins, looks, store
+from webui import access, heard, logins, looks, store
 from webui.draft import Draft
 from webui.forms import Field, OptionsForm
 from webui.language import gettext
@@ -98,6 +98,9 @@ def _work(host: Host, probe: Probe, check: Check | None) -> Response | str | tup
         return redirect(url_for("looks.show", look_id=look.id), 303)
     if form.good and _keep(host, probe, check, form):
         flash(gettext("The check “%(name)s” is saved and looked at now.", name=form.values["name"]), "good")
+        if check is None and probe.kind == "heard":  # its URL is what one came for
+            made = next(one for one in host.checks if one.name == form.values["name"])
+            return redirect(url_for("checks.edit", host_id=host.id, check_id=made.id), 303)
         return redirect(url_for("edit.machine", host_id=host.id), 303)
     if request.method == "POST":
         form.draft.remind()
@@ -120,6 +123,7 @@ def _page(host: Host, probe: Probe, check: Check | None, form: Form) -> str:
         more=more,
         opened=any(f.wrong or f.value != usual[f.name] for f in more),
         login=[form.draft[name] for name in logins.NAMES if name in form.draft],
+        calls=heard.address(check) if check is not None and check.kind == "heard" else "",
         no_credentials=probe.secret and len(form.draft["credential"].choices) == 1,
     )
 

@@ -14,10 +14,12 @@ from sqlalchemy import func, or_, select
 from werkzeug.wrappers import Response as Plain
 
 from domain.clock import now
+from domain.heard import Note
 from domain.inventory import Host, HostKey
 from domain.records import FactSeen, Incident, StateInterval
 from domain.requests import Look
 from probes import catalogue
+from probes.syslog import SEVERITIES
 from webui import access, board, costs, families, figures, headlines, looked, series, store
 from webui.drawing import strip
 from webui.language import gettext, lazy_gettext
@@ -32,6 +34,7 @@ figure_blueprint = Blueprint("figure", __name__, url_prefix="/api/fig/machine/<i
 
 PREVIEW = 240
 INCIDENTS = 20
+NOTES = 20
 ROWS = 24
 """Rows of the table under a chart."""
 PATIENCE = timedelta(seconds=30)
@@ -61,6 +64,11 @@ FACTS = {
     "host.model": lazy_gettext("Model"),
     "host.arch": lazy_gettext("Architecture"),
     "host.name": lazy_gettext("Calls itself"),
+    "host.description": lazy_gettext("Device"),
+    "host.serial": lazy_gettext("Serial number"),
+    "host.location": lazy_gettext("Location"),
+    "host.contact": lazy_gettext("Contact"),
+    "snmp.security": lazy_gettext("How safe the way is"),
     "http.server": lazy_gettext("Web server"),
     "tls.issuer": lazy_gettext("Certificate from"),
 }
@@ -126,6 +134,8 @@ def show(host_id: int) -> str:
         facts=facts,
         other_facts=other_facts,
         incidents=incidents,
+        notes=_notes(host),
+        severities=SEVERITIES,
         about=_about(host, incidents),
         offered=_offered(host),
         looking=asked is not None and moment - asked < PATIENCE,
@@ -293,6 +303,11 @@ def _incidents(host: Host) -> list[Incident]:
             .limit(INCIDENTS)
         )
     )
+
+
+def _notes(host: Host) -> list[Note]:
+    newest = select(Note).where(Note.host_id == host.id).order_by(Note.at.desc(), Note.id.desc())
+    return list(store.session().scalars(newest.limit(NOTES)))
 
 
 def _offered(host: Host) -> list[HostKey]:

@@ -116,6 +116,7 @@ def _blame(round: Round, place: names.Place, sent: int) -> tuple[FailureKind, st
 
 PROBE = Probe(
     kind="icmp",
+    transport="icmp",
     label="Ping (ICMP)",
     look=look,
     options=Options,

@@ -295,4 +295,5 @@ PROBE = Probe(
     credentials=("snmp_v3", "community"),
     secret_words={"community": "password", "auth_password": "password", "priv_password": "passphrase"},
     port=161,
+    transport="udp",
 )
