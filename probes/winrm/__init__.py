@@ -90,6 +90,8 @@ def look(target: Target, keep: Keep) -> Reading:
     secret, options, deadline = target.secret, target.options, Deadline(target.deadline)
     if secret is None or (not secret.username and options.login != "kerberos"):
         return Reading.failed(FailureKind.DENIED, "No user to log in with: choose a credential for this check.")
+    if not secret.password and options.login != "kerberos":  # without one, the libraries look for others by themselves
+        return Reading.failed(FailureKind.DENIED, "This credential has no password: choose one that has.")
     key = ("winrm", target.address, options.port, secret.username, _digest(secret, options))
     _let_idle_go(keep, key)
     home = keep.get(key, Home)

@@ -8,6 +8,7 @@ leaves that can be read, and no answer is taken that was not sealed.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import socket
 import ssl
@@ -26,6 +27,9 @@ from probes import certificate
 from probes.limits import Deadline, Guard, Meter, TooLate, clean
 from probes.names import Place
 from probes.tcp import refusal
+
+# What a machine does wrong is a Failure with a sentence; pywinrm's Kerberos would also write tracebacks.
+logging.getLogger("winrm").setLevel(logging.CRITICAL)
 
 PIN = "x509-sha256"
 """What a pinned certificate is written as: this word, a space, and the SHA-256 of its DER form in hex."""
@@ -248,8 +252,8 @@ class _Adapter(HTTPAdapter):
     def __init__(self, line: Line) -> None:
         self._line = line
         made = _TlsPool if line.context is not None else _Pool
-        # one connection, kept: the login belongs to it
-        self._pool = made(line.place.address, line.port, maxsize=1, block=True, dial=line.dial, timeout=1.0)
+        # one connection, kept: the login belongs to it. Never wait for one: the line refuses a second by itself
+        self._pool = made(line.name, line.port, maxsize=1, block=False, dial=line.dial, timeout=1.0)
         super().__init__(max_retries=0)
 
     def get_connection_with_tls_context(

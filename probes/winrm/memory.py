@@ -51,6 +51,7 @@ class Memory:
     cores: int = 0
     clock: datetime | None = None
     uptime: float = 0.0
+    looks: int = 0
     _boot: datetime | None = None
 
     def booted(self, at: datetime) -> str:

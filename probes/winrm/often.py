@@ -12,7 +12,7 @@ from domain import clock
 from domain.reading import Fact, Measure
 from probes.limits import clean
 from probes.winrm.answer import Row
-from probes.winrm.counters import STAMPS
+from probes.winrm.counters import STAMPS, Delta
 from probes.winrm.envelope import Query, literal
 from probes.winrm.memory import Ask, Found, Unanswered
 from probes.winrm.system import PERF, rate, room, within_one
@@ -23,6 +23,8 @@ WINDOW = 900.0
 """Seconds of the event log that are looked at, and how often they are."""
 SETTLING = 600.0
 """Seconds after a start in which a service that was never started may still be one of those started late."""
+ANSWERS_WMI = "wmiprvse"
+"""WmiPrvSE.exe, the host of WMI's providers."""
 NEVER_STARTED = 1077
 """ERROR_SERVICE_NEVER_STARTED: no attempt to start it since the machine started."""
 LEFT_STOPPED = (
@@ -89,7 +91,9 @@ def processes(ask: Ask, followed: Sequence[str]) -> Iterator[Found]:
     memory: dict[str, int] = defaultdict(int)
     count: dict[str, int] = defaultdict(int)
     compared = False
-    for row, delta in ask.raw(PROCESS, _same_process):
+    rows = ask.raw(PROCESS, _same_process)
+    yield from _of_watching(ask, rows)
+    for row, delta in rows:
         name = re.sub(r"#\d+$", "", row.text("Name", 64))
         if not name or name in ("_Total", "Idle"):
             continue
@@ -109,6 +113,18 @@ def processes(ask: Ask, followed: Sequence[str]) -> Iterator[Found]:
             yield Measure("process.memory.usage", float(memory[known]), "By", name)
         if known in busy:
             yield Measure("process.cpu.utilization", within_one(busy[known]), of=name)
+
+
+def _of_watching(ask: Ask, rows: Sequence[tuple[Row, Delta | None]]) -> Iterator[Found]:
+    """What a look takes of the machine: the time of the processes that answer WMI, whoever asks, for each of our looks
+    since the last time. WMI starts one when it is asked and ends it when it was not for minutes."""
+    looks, ask.memory.looks = ask.memory.looks, 0
+    if ask.first or ask.again or not looks:
+        return
+    answering = [(row, delta) for row, delta in rows if row.text("Name").partition("#")[0].lower() == ANSWERS_WMI]
+    ticks = [(d.of if d is not None else row.whole)("PercentProcessorTime") or 0 for row, d in answering]
+    yield Measure("host.watch.cpu_time", sum(ticks) / 1e7 / looks, "s")
+    yield Measure("host.watch.processes", sum(delta is None for _, delta in answering) / looks)
 
 
 def sessions(ask: Ask) -> Iterator[Found]:

@@ -84,6 +84,7 @@ class Round:
     def run(self) -> None:
         """Ask what is due. Raises what the first part raises: without an operating system there is no look."""
         began = time.monotonic()
+        self._ask.memory.looks += 1
         self.found += system.operating_system(self._ask)
         again = []
         for part in AT_EVERY_LOOK:

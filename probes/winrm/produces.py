@@ -66,5 +66,7 @@ PRODUCES = (
     Produces("hyperv.guest.cpu.utilization", "1", "Processor of the guest busy", "guest"),
     Produces("hyperv.host.cpu.utilization", "1", "Processor of the host itself busy"),
     Produces("tls.certificate.expiry", "s", "Certificate is good for"),
+    Produces("host.watch.cpu_time", "s", "Processor time of this look"),
+    Produces("host.watch.processes", "1", "Processes started during this look"),
     Produces("winrm.posts", "1", "Questions of one look"),
 )

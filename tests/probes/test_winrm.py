@@ -17,6 +17,7 @@ from talkers import free_port, within
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes.base import Keep
 from probes.winrm import Options, look
+from probes.winrm.memory import Home
 from tests.probes.windows import Windows
 from tests.probes.wsman import PASSWORDS, Certificate, Listener, listening
 
@@ -197,6 +198,21 @@ def test_processes_are_added_up_by_name_and_the_ones_followed_become_measures(
     assert fact(reading, "process.top.memory").startswith("sqlservr 4096 MiB, w3wp 500 MiB")
     assert values(reading, "process.count") == {"w3wp.exe": 2, "gone": 0}
     assert values(reading, "process.memory.usage") == {"w3wp.exe": 500 << 20}
+
+
+def test_what_watching_takes_of_the_machine_is_told_for_each_look(
+    listener: Listener, machine: Windows, clock: Clock, keep: Keep
+) -> None:
+    """WmiPrvSE takes a thousandth of a processor here; a second one is started between the looks."""
+    for _ in range(3):
+        assert values(look(target(listener), keep), "host.watch.cpu_time") == {}
+    clock.at += 300
+    machine.processes = (*machine.processes, ("WmiPrvSE#1", 3200, 0.0, 1 << 20))
+    home = next(kept for key in keep.keys() if isinstance(kept := keep.peek(key), Home))  # noqa: SIM118 - a Keep is no dict
+    home.memory.tried.clear()  # as if five minutes had passed here too
+    reading = look(target(listener), keep)
+    assert value(reading, "host.watch.cpu_time") == pytest.approx(300 * 0.001 / 3, rel=1e-3)
+    assert value(reading, "host.watch.processes") == pytest.approx(1 / 3)
 
 
 def test_a_pending_restart_says_why_and_none_is_claimed_where_the_registry_is_closed(
@@ -386,6 +402,12 @@ def test_a_local_account_refused_by_one_machine_is_still_used_at_another(keep: K
 def test_no_credential_is_said_before_anything_is_sent(listener: Listener, keep: Keep) -> None:
     reading = look(Target("127.0.0.1", Options(port=listener.port), None, 5), keep)
     assert kind(reading) is FailureKind.DENIED
+    assert listener.lines == 0
+
+
+def test_a_credential_without_a_password_is_no_login(listener: Listener, keep: Keep) -> None:
+    """requests-ntlm would then look for a login of its own, in the environment."""
+    assert kind(look(target(listener, password=""), keep)) is FailureKind.DENIED
     assert listener.lines == 0
 
 

@@ -39,6 +39,7 @@ class Windows:
         ("w3wp", 2200, 0.10, 300 << 20),
         ("w3wp#1", 2300, 0.05, 200 << 20),
         ("svchost", 900, 0.0, 50 << 20),
+        ("WmiPrvSE", 3100, 0.001, 20 << 20),
     )
     missing: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
