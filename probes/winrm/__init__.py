@@ -10,7 +10,7 @@ from typing import cast
 
 from cryptography import x509
 
-from domain.reading import Cost, Fact, FailureKind, Measure, Reading, Secret, Target
+from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Secret, Target
 from probes import certificate, names
 from probes.base import Keep, Probe, option
 from probes.limits import Deadline, Guard
@@ -27,6 +27,7 @@ IDLE = 110.0
 """Seconds unused after which a login is not tried again: HTTP.sys hangs up after two minutes."""
 FORGOTTEN = 2 * 86_400.0
 """Seconds without a look after which nothing of a machine is remembered: no check is made less often than daily."""
+SLOW = "The machine is alive but too slow: it answered some questions and not all of them within {deadline:g} s."
 OFFERED = "ssh.host_key"
 """The fact by which the house learns what to pin, whatever the protocol: "port type text fingerprint"."""
 
@@ -129,6 +130,9 @@ class _Visit:
                 if session is not None and session.line.certificate:
                     measures = certificate.describe(session.line.certificate)[0]
                 return Reading(measures, facts, stop.failure, self._cost(session))
+            except BaseException:
+                self._home.drop()  # our own fault: whatever state the login is in, it is not used again
+                raise
 
     def _read(self, guard: Guard) -> Reading:
         kept = self._home.session
@@ -159,16 +163,20 @@ class _Visit:
         """One round through a session. Raises Stop, HungUp."""
         ask = Ask(session, self._home.memory)
         round = Round(ask, self._deadline, now_and_then(self._options.wishes))
+        failure: Failure | None = None
         try:
             round.run()
         except Exception as error:  # noqa: BLE001 - pywinrm and what it stands on raise whatever they like; told apart there
-            raise meaning(error, session, self._secret.username) from None
+            why = meaning(error, session, self._secret.username)
+            if not round.found or isinstance(why, HungUp) or why.failure.kind is not FailureKind.TIMEOUT:
+                raise why from None
+            round.broken, failure = error, Failure(FailureKind.REFUSED, SLOW.format(deadline=self._deadline.seconds))
         if round.broken is not None:
             self._home.drop()  # once something went wrong, no login is used again
         found = [*round.found, *self._of_line(session.line, session.product)]
         measures = tuple(one for one in found if isinstance(one, Measure))
         facts = tuple(one for one in found if isinstance(one, Fact))
-        return Reading(measures, facts, cost=self._cost(session))
+        return Reading(measures, facts, failure, self._cost(session))
 
     def _log_in(self, guard: Guard) -> Session:
         """A fresh session. Raises Stop, TooLate, Unresolved."""

@@ -15,8 +15,9 @@ import pytest
 from talkers import free_port, within
 
 from domain.reading import FailureKind, Reading, Secret, Target
+from poller.plan import prepare_options
 from probes.base import Keep
-from probes.winrm import Options, look
+from probes.winrm import PROBE, Options, look
 from probes.winrm.memory import Home
 from tests.probes.windows import Windows
 from tests.probes.wsman import PASSWORDS, Certificate, Listener, listening
@@ -593,6 +594,24 @@ def test_an_endless_answer_is_cut(listener: Listener, certificate: Certificate, 
             reading = look(target(one), keep)
             assert kind(reading) is FailureKind.UNSUPPORTED
             assert reading.cost.received < 2 * 1024 * 1024
+
+
+def test_a_machine_that_answers_half_of_a_look_is_slow_and_not_down(listener: Listener, keep: Keep) -> None:
+    listener.troubles["Win32_PerfRawData_PerfDisk_LogicalDisk"] = "slow"
+    reading = look(target(listener, deadline=2.0), keep)
+    assert kind(reading) is FailureKind.REFUSED
+    assert "system.memory.utilization" in {m.name for m in reading.measures}
+
+
+def test_what_was_pinned_by_the_house_reaches_the_look(certificate: Certificate, keep: Keep) -> None:
+    """The house pins by port what a look offered, under the option it knows from SSH."""
+    with listening(certificate=certificate) as listener:
+        port, name, pin, _ = fact(look(target(listener), keep), "ssh.host_key").split(" ")
+        options = prepare_options(PROBE, {"port": listener.port}, {int(port): [f"{name} {pin}"], 1: ["other"]})
+        assert options.host_keys == (f"{name} {pin}",)
+        assert look(Target("127.0.0.1", options, Secret(USER, PASSWORDS[USER]), 8), keep).failure is None
+        wrong = prepare_options(PROBE, {"port": listener.port}, {int(port): [f"{name} {'0' * 64}"]})
+        assert kind(look(Target("127.0.0.1", wrong, Secret(USER, PASSWORDS[USER]), 8), keep)) is FailureKind.UNTRUSTED
 
 
 def test_a_slow_extra_costs_its_own_numbers_and_not_the_look(listener: Listener, keep: Keep) -> None:
