@@ -14,6 +14,7 @@ from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, S
 from probes import certificate, names
 from probes.base import Keep, Probe, option
 from probes.limits import Deadline, Guard
+from probes.tcp import ADDRESSES
 from probes.winrm.account import Account, shared
 from probes.winrm.envelope import literal
 from probes.winrm.line import HungUp, Line, Login, NoTls, Stop, WrongLogin, fingerprint, trust
@@ -123,9 +124,12 @@ class _Visit:
             except names.Unresolved as unknown:
                 return unknown.reading()
             except Stop as stop:
-                session, shown = self._home.session, stop.shown
+                session = self._home.session
                 self._home.drop()
-                facts = (*self._offer(shown),)
+                self._home.tls = (
+                    self._home.tls or None
+                )  # HTTPS once found is not given up; HTTP may have been a mistake
+                facts = tuple(self._offer(stop.shown))
                 measures: tuple[Measure, ...] = ()
                 if session is not None and session.line.certificate:
                     measures = certificate.describe(session.line.certificate)[0]
@@ -181,10 +185,10 @@ class _Visit:
     def _log_in(self, guard: Guard) -> Session:
         """A fresh session. Raises Stop, TooLate, Unresolved."""
         self._account.hold_back()
-        place = names.of(self._keep).find(self._target.address, self._deadline.remaining())[0]
+        places = names.of(self._keep).find(self._target.address, self._deadline.remaining())[:ADDRESSES]
         ways = self._ways()
         for tls in ways:
-            session = self._session(place, tls)
+            session = self._session(places, tls)
             session.line.patience = 1 / len(ways)
             self._home.session = session
             session.begin(self._deadline, guard)
@@ -221,12 +225,12 @@ class _Visit:
             return (False,)
         return (True, False) if self._home.tls is None else (self._home.tls,)
 
-    def _session(self, place: names.Place, tls: bool) -> Session:
+    def _session(self, places: tuple[names.Place, ...], tls: bool) -> Session:
         options = self._options
         context = trust(options.trust == "authority", options.ca) if tls else None
         host = self._target.address.strip().strip("[]").partition("%")[0]
         return Session(
-            place,
+            places,
             host,
             options.port,
             self._secret,

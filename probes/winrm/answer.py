@@ -108,7 +108,7 @@ def released(data: bytes, asked: str) -> None:
 def identity(data: bytes) -> Row:
     """ProductVendor, ProductVersion, ProtocolVersion. Raises NotAnAnswer, Fault."""
     root = _parsed(data)
-    return _row(_child(_part(root, "Body"), "IdentifyResponse"))
+    return _row(_child(_child(root, "Body"), "IdentifyResponse"))
 
 
 def fault(data: bytes, asked: str) -> Fault:
@@ -120,7 +120,7 @@ def fault(data: bytes, asked: str) -> Fault:
     related = _related(root)
     if related and asked and related.lower() != asked.lower():
         raise NotAnAnswer("answers another question than the one asked")
-    return _fault(_child(_part(root, "Body"), "Fault"))
+    return _fault(_child(_child(root, "Body"), "Fault"))
 
 
 def moment(text: str) -> datetime | None:
@@ -163,7 +163,7 @@ def _parsed(data: bytes) -> ET.Element:
 def _body(data: bytes, asked: str) -> ET.Element:
     """The body of the answer to `asked`."""
     root = _parsed(data)
-    body = _part(root, "Body")
+    body = _child(root, "Body")
     found = next((child for child in body if _local(child) == "Fault"), None)
     related = _related(root)
     if related.lower() != asked.lower() and (related or found is None):
@@ -176,10 +176,6 @@ def _body(data: bytes, asked: str) -> ET.Element:
 def _related(root: ET.Element) -> str:
     header = next((part for part in root if _local(part) == "Header"), ())
     return next(((part.text or "").strip() for part in header if _local(part) == "RelatesTo"), "")
-
-
-def _part(root: ET.Element, name: str) -> ET.Element:
-    return _child(root, name)
 
 
 def _child(parent: ET.Element, *names: str) -> ET.Element:

@@ -81,10 +81,12 @@ class Line:
     `context` is None for http. With `pinned` its certificate is one of those, or not one byte of the login is sent.
     """
 
-    def __init__(self, place: Place, port: int, context: ssl.SSLContext | None, pinned: tuple[str, ...], name: str):
-        self.place, self.port, self.name = place, port, name
+    def __init__(
+        self, places: tuple[Place, ...], port: int, context: ssl.SSLContext | None, pinned: tuple[str, ...], name: str
+    ) -> None:
+        self.port, self.name = port, name
         self.context, self.pinned = context, pinned
-        self.where = f"Port {port} on {place.address}"
+        self._places = places
         self.meter = Meter()
         self.posts = 0
         self.settled = False
@@ -95,6 +97,11 @@ class Line:
         self._guard: Guard | None = None
         self._socket: socket.socket | None = None
         self._dials = 0
+
+    @property
+    def where(self) -> str:
+        """Begins a sentence: "Port 5985 on 192.0.2.7"."""
+        return f"Port {self.port} on {self._places[0].address}"
 
     @property
     def deadline(self) -> Deadline:
@@ -138,19 +145,31 @@ class Line:
                 socket.close(number)
 
     def _connect(self) -> socket.socket:
-        line = _Plain(self.place.family, socket.SOCK_STREAM)
+        """To the first address that takes a connection, which it stays with."""
+        stop = Stop(FailureKind.BROKEN, "No address was tried.")
+        for left, place in zip(range(len(self._places), 0, -1), self._places, strict=True):
+            try:
+                line = self._one(place, self._deadline.check() / left)
+                self._places = (place,)
+                return line
+            except Stop as failed:
+                stop = failed
+        raise stop
+
+    def _one(self, place: Place, seconds: float) -> socket.socket:
+        line = _Plain(place.family, socket.SOCK_STREAM)
         line.line = self
         try:
-            line.settimeout(self._deadline.check())
+            line.settimeout(seconds)
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            line.connect(self.place.at(self.port))
+            line.connect(place.at(self.port))
             if line.getsockname() == line.getpeername():  # a free port of our own, connected to itself by chance
                 raise ConnectionRefusedError(111, "")
             if self._guard is not None:
                 self._guard.hold(line)
         except OSError as error:
             line.close()
-            failure = refusal(error, self.where)
+            failure = refusal(error, f"Port {self.port} on {place.address}")
             raise Stop(failure.kind, failure.detail) from None
         except TooLate:
             line.close()

@@ -37,7 +37,7 @@ class Session:
     """A login that is kept. Not for two threads at once: sealing counts its messages."""
 
     def __init__(
-        self, place: Place, host: str, port: int, secret: Secret, login: Login,
+        self, places: tuple[Place, ...], host: str, port: int, secret: Secret, login: Login,
         context: ssl.SSLContext | None, pinned: tuple[str, ...], kerberos_host: str = "",
     ) -> None:  # fmt: skip
         if login == "basic" and context is None:
@@ -49,7 +49,7 @@ class Session:
             _ticket()
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if context is not None else "http"
-        self.line = Line(place, port, context, pinned, host)
+        self.line = Line(places, port, context, pinned, host)
         self.to = f"{scheme}://{shown}:{port}/wsman"
         self._way = Way(self.line, self.to, secret.username, secret.password, login, kerberos_host)
         self.used = time.monotonic()

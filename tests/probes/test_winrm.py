@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from talkers import free_port, within
 
 from domain.reading import FailureKind, Reading, Secret, Target
 from poller.plan import prepare_options
+from probes import names
 from probes.base import Keep
 from probes.winrm import PROBE, Options, look
 from probes.winrm.memory import Home
@@ -667,3 +669,22 @@ def test_the_password_is_in_nothing_that_can_be_shown(listener: Listener, keep: 
     reading = look(target(listener, password="Wr0ng-secret"), keep)
     assert "Wr0ng-secret" not in repr(reading)
     assert all("Wr0ng-secret" not in entry.body for entry in listener.log)
+
+
+def test_a_name_with_an_address_nobody_answers_at_is_reached_at_the_next(listener: Listener, keep: Keep) -> None:
+    """The name of a machine whose WinRM listens on one of its addresses only."""
+    places = (names.Place("127.0.0.9", socket.AF_INET), names.Place("127.0.0.1", socket.AF_INET))
+    keep.get(("names",), lambda: names.Names(lambda name: places))
+    seen = look(
+        Target("two.example.test", Options(port=listener.port, tls="http"), Secret(USER, PASSWORDS[USER]), 8), keep
+    )
+    assert seen.failure is None
+
+
+def test_http_that_was_a_mistake_is_not_kept_and_https_once_found_is(certificate: Certificate, keep: Keep) -> None:
+    with listening(certificate=certificate) as secure:
+        port = secure.port
+        assert look(target(secure, tls="auto"), keep).failure is None
+    with listening(port=port) as plain:
+        assert kind(look(target(plain, tls="auto"), keep)) is FailureKind.REFUSED
+        assert not plain.log, "a machine that spoke HTTPS is not talked to without"
