@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from domain.reading import Cost, Fact, FailureKind, Reading, Secret, Target
 from probes import names, unix
@@ -28,8 +28,21 @@ class Options:
     host_keys: tuple[str, ...] = option("Trusted host keys", default=(), hidden=True)
 
 
+Do = Callable[[Session, Deadline], Reading]
+
+
 def look(target: Target, keep: Keep) -> Reading:
-    """One look. The session is kept under (address, port, user, secret); a broken one is replaced once."""
+    """One look through the kept shell."""
+    return inside(target, keep, _measure)
+
+
+def inside(target: Target, keep: Keep, do: Do) -> Reading:
+    """What `do` brings through a session that is connected, trusted and logged in, or why not.
+
+    The session is kept under (address, port, user, secret) and shared by all checks of the machine, one at a
+    time; a broken one is replaced once. `target.options` has `port` and `host_keys`. `do` may raise what
+    Session does.
+    """
     options: Options = target.options
     secret, deadline = target.secret, Deadline(target.deadline)
     if secret is None or not secret.username:
@@ -38,9 +51,13 @@ def look(target: Target, keep: Keep) -> Reading:
     _let_idle_go(keep, key)
     refusals = keep.get((*key, "refused"), Refusals)
     if refusals.hold_back():
-        return refusals.held_back(secret.username)
+        return Reading.failed(
+            FailureKind.DENIED,
+            f"The machine refused '{secret.username}' {refusals.count} times; it is tried again every five minutes only, "
+            "so that the account is not locked. Mend the credential, then use the test button.",
+        )
     try:
-        reading = _look(target, key, secret, keep, deadline)
+        reading = _inside(target, key, secret, keep, deadline, do)
         refusals.count = 0
         return reading
     except Refused as refused:
@@ -63,7 +80,7 @@ def look(target: Target, keep: Keep) -> Reading:
         return Reading.failed(FailureKind.UNSUPPORTED, f"The shell on the machine does not do as asked: {broken}.")
 
 
-def _look(target: Target, key: tuple[object, ...], secret: Secret, keep: Keep, deadline: Deadline) -> Reading:
+def _inside(target: Target, key: tuple[object, ...], secret: Secret, keep: Keep, deadline: Deadline, do: Do) -> Reading:
     options: Options = target.options
     kept: Session | None = keep.peek(key)
     if kept is not None and (not kept.alive or (options.host_keys and kept.host_key not in options.host_keys)):
@@ -71,30 +88,35 @@ def _look(target: Target, key: tuple[object, ...], secret: Secret, keep: Keep, d
         kept = None
     if kept is not None:
         try:
-            return _through(kept, options, deadline)
+            return _through(kept, options, deadline, do)
         except Broken:
             keep.drop(key)  # the server was restarted, or cut us off: once more with a fresh session
     keep.get(("ssh", "gate"), Gate).wait(deadline)
     place = names.of(keep).find(target.address, deadline.remaining())[0]
     fresh = keep.get(key, lambda: connect(place, options.port, secret, options.host_keys, deadline))
-    return _through(fresh, options, deadline)
+    return _through(fresh, options, deadline, do)
 
 
-def _through(session: Session, options: Options, deadline: Deadline) -> Reading:
-    sent, received = session.traffic if session.looks else (0, 0)
-    with Guard(deadline) as guard:
-        guard.hold(session.line)
-        first = session.snapshot is None
-        snapshot = session.ask(first, session.looks % FACTS_EVERY == 0, deadline)
+def _through(session: Session, options: Options, deadline: Deadline, do: Do) -> Reading:
+    if not session.busy.acquire(timeout=deadline.check()):
+        raise TooLate(f"not finished after {deadline.seconds:g} s")
+    try:
+        with Guard(deadline) as guard:
+            guard.hold(session.line)
+            reading = do(session, deadline)
+        (sent, received), session.accounted = session.accounted, session.traffic
+        cost = Cost(session.accounted[0] - sent, session.accounted[1] - received)
+    finally:
+        session.busy.release()
+    shown = "" if options.host_keys else f"{session.host_key} {session.fingerprint}"
+    return replace(reading, facts=(*reading.facts, *_offered(options, shown)), cost=cost)
+
+
+def _measure(session: Session, deadline: Deadline) -> Reading:
+    snapshot = session.ask(session.snapshot is None, session.looks % FACTS_EVERY == 0, deadline)
     measures = unix.measures(snapshot, session.snapshot)
     session.snapshot = snapshot
-    now_sent, now_received = session.traffic
-    shown = "" if options.host_keys else f"{session.host_key} {session.fingerprint}"
-    return Reading(
-        measures,
-        (*unix.facts(snapshot), *_offered(options, shown)),
-        cost=Cost(now_sent - sent, now_received - received),
-    )
+    return Reading(measures, unix.facts(snapshot))
 
 
 def _offered(options: Options, shown: str) -> tuple[Fact, ...]:

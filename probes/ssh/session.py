@@ -87,7 +87,11 @@ class Session:
         self._channel: paramiko.Channel | None = None
         self.snapshot: unix.Snapshot | None = None
         self.looks = 0
+        self.accounted = (0, 0)
+        """The traffic that looks so far have been charged with; the first one pays for the handshake."""
         self.used = time.monotonic()
+        self.busy = threading.Lock()
+        """Held by whoever uses it: two checks of one machine share one connection, one after the other."""
 
     @property
     def line(self) -> socket.socket:
@@ -123,6 +127,38 @@ class Session:
         self.used = time.monotonic()
         self.looks += 1
         return snapshot
+
+    def once(self, text: str, end: bytes, deadline: Deadline) -> bytes:
+        """What a shell of its own, gone afterwards, says to `text` up to `end`. Raises as `ask` does."""
+        self._line.allow()
+        try:
+            channel = self._transport.open_session(timeout=deadline.check())
+            try:
+                channel.settimeout(deadline.check())
+                channel.exec_command("exec sh")
+                channel.sendall(text.encode())
+                output = _until(channel, end, deadline)
+            finally:
+                channel.close()
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            if deadline.passed():
+                raise TooLate(f"not finished after {deadline.seconds:g} s") from None
+            raise Broken(str(error)) from None
+        self.used = time.monotonic()
+        return output
+
+    def files(self, deadline: Deadline) -> paramiko.SFTPClient:
+        """The machine's files, to read. Raises Broken where it offers none, TooLate."""
+        try:
+            client = paramiko.SFTPClient.from_transport(self._transport)
+            if client is None:
+                raise Broken("no channel for files")
+            client.get_channel().settimeout(deadline.check())  # type: ignore[union-attr]
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            if deadline.passed():
+                raise TooLate(f"not finished after {deadline.seconds:g} s") from None
+            raise Broken(str(error) or "the machine offers no SFTP") from None
+        return client
 
     def close(self) -> None:
         """Drop shell, transport and socket."""
