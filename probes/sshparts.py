@@ -92,11 +92,7 @@ def wanted_files(lines: tuple[str, ...]) -> tuple[File, ...]:
     found = []
     for line in lines[: LINES + 1]:
         match = _FILE.fullmatch(line.strip())
-        if (
-            match is None
-            or not posixpath.basename(match["path"])
-            or any(c in posixpath.dirname(match["path"]) for c in "*?[")
-        ):
+        if match is None or not _plain(match["path"]):
             raise ValueError(
                 f"'{clean(line, 80)}' is not of the form LABEL = /path/pattern [within 26h], with * in the last part only."
             )
@@ -104,6 +100,12 @@ def wanted_files(lines: tuple[str, ...]) -> tuple[File, ...]:
         directory, pattern = posixpath.split(match["path"])
         found.append(File(clean(match["label"]), directory, pattern, within))
     return _few(found)
+
+
+def _plain(path: str) -> bool:
+    """A last part, and no wildcard before it; a mistyped "within" is no path either."""
+    directory, last = posixpath.split(path)
+    return bool(last) and not any(mark in directory for mark in "*?[") and " within " not in path
 
 
 def wanted_logs(lines: tuple[str, ...]) -> tuple[Log, ...]:

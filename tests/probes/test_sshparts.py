@@ -162,7 +162,7 @@ def test_without_sftp_files_say_so_and_the_rest_is_measured(keep: Keep) -> None:
      {"logs": ["A = /a"]}, {"logs": ["A: /a : x"]}, {"files": [f"A{n} = /a/{n}" for n in range(31)]}],
 )  # fmt: skip
 def test_a_wrong_line_is_told_when_it_is_typed(options: dict[str, list[str]]) -> None:
-    with pytest.raises(ValueError, match="form|at most"):
+    with pytest.raises(ValueError, match=r"form|at most"):
         fill(Options, options)
 
 
