@@ -46,6 +46,7 @@ class Memory:
     kept: dict[str, Kept] = field(default_factory=dict)
     tried: dict[str, float] = field(default_factory=dict)
     missing: dict[str, tuple[float, str]] = field(default_factory=dict)
+    understood: dict[str, int] = field(default_factory=dict)
     roles: frozenset[str] = frozenset()
     instances: tuple[str, ...] = ()
     cores: int = 0
@@ -119,6 +120,20 @@ class Ask:
         rows = self._asked(query)
         self.first = self.first or not self.memory.counters.known(query.table)
         return list(self.memory.counters.compare(query.table, rows, key or _name))
+
+    def raw_of(self, *queries: Query) -> list[tuple[Row, Delta | None]]:
+        """As `raw`, by the first of these queries of one class that the machine understands: names of properties differ
+        between versions. Which one it was is remembered."""
+        table = queries[0].table
+        for query in queries[self.memory.understood.get(table, 0) : -1]:
+            try:
+                rows = self._session.select(query)
+            except Fault:
+                self.memory.understood[table] = queries.index(query) + 1
+                continue
+            self.first = self.first or not self.memory.counters.known(table)
+            return list(self.memory.counters.compare(table, rows, _name))
+        return self.raw(queries[-1])
 
     def invoke(self, namespace: str, table: str, method: str, values: dict[str, str | int]) -> Row:
         """What a static method gives back. Raises Unanswered."""

@@ -15,9 +15,11 @@ from probes.winrm.system import PERF, rate, within_one
 
 MOST = 256
 """The most sites, databases or guests of one machine."""
-SITE = Query(
-    PERF + "W3SVC_WebService",
-    ("Name", "CurrentConnections", "TotalMethodRequestsPersec", "TotalNotFoundErrorsPersec", *STAMPS),
+NOT_FOUND = ("NotFoundErrorsPersec", "TotalNotFoundErrorsPersec")
+"""The counter of requests not found, by the names it goes by."""
+SITES = tuple(
+    Query(PERF + "W3SVC_WebService", ("Name", "CurrentConnections", "TotalMethodRequestsPersec", *one, *STAMPS))
+    for one in ((NOT_FOUND[0],), (NOT_FOUND[1],), ())
 )
 POOL = Query(PERF + "APPPOOLCountersProvider_APPPOOLWAS", ("Name", "CurrentApplicationPoolState"))
 POOL_RUNS = 3
@@ -43,7 +45,7 @@ _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 def iis(ask: Ask) -> Iterator[Found]:
     """Connections now, requests and those not found a second, of each site; which application pools run."""
-    for row, delta in ask.raw(SITE)[:MOST]:
+    for row, delta in ask.raw_of(*SITES)[:MOST]:
         name = row.text("Name", 120)
         if not name or name == "_Total":
             continue
@@ -51,7 +53,8 @@ def iis(ask: Ask) -> Iterator[Found]:
         if connections is not None:
             yield Measure("iis.connection.active", float(connections), "{connection}", name)
         yield from rate("iis.request.count", delta, "TotalMethodRequestsPersec", "{request}/s", name)
-        yield from rate("iis.request.not_found", delta, "TotalNotFoundErrorsPersec", "{request}/s", name)
+        for counter in NOT_FOUND:
+            yield from rate("iis.request.not_found", delta, counter, "{request}/s", name)
     for row in _or_none(ask, POOL)[:MOST]:
         state = row.whole("CurrentApplicationPoolState")
         if row.text("Name") not in ("", "_Total") and state is not None:

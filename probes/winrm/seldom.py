@@ -13,7 +13,7 @@ from probes.winrm.memory import HOUR, Ask, Found, Unanswered
 
 LOCAL_MACHINE = 0x80000002
 """HKEY_LOCAL_MACHINE, as StdRegProv wants it."""
-COMPUTER = Query("Win32_ComputerSystem", ("Manufacturer", "Model", "NumberOfLogicalProcessors", "Domain"))
+COMPUTER = Query("Win32_ComputerSystem", ("Manufacturer", "Model", "SystemType", "NumberOfLogicalProcessors", "Domain"))
 PROCESSOR = Query("Win32_Processor", ("Name",))
 ROLE = Query(
     "Win32_Service",
@@ -22,6 +22,8 @@ ROLE = Query(
 )
 INSTANCES = 8
 """The most SQL Server instances of one machine that are looked into."""
+ARCHITECTURES = {"x64": "x86_64", "x86": "x86", "arm64": "arm64"}
+"""SystemType of Win32_ComputerSystem up to its dash, as other systems call it."""
 _CURRENT = "SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\"
 _CONTROL = "SYSTEM\\CurrentControlSet\\Control\\"
 _NO_SUCH = (2, 3)
@@ -36,6 +38,7 @@ def inventory(ask: Ask) -> Iterator[Found]:
         ask.memory.cores = cores or 0
         for name, text in (
             ("host.model", model),
+            ("host.arch", ARCHITECTURES.get(row.text("SystemType").partition("-")[0].lower(), row.text("SystemType"))),
             ("host.domain", row.text("Domain")),
             ("host.cpu.count", str(cores or "")),
         ):

@@ -26,7 +26,7 @@ _BUSY = ("Name", "PercentProcessorTime", "PercentPrivilegedTime", "PercentInterr
 OS = Query(
     "Win32_OperatingSystem",
     (
-        "Caption", "Version", "BuildNumber", "OSArchitecture", "CSName", "LastBootUpTime", "LocalDateTime",
+        "Caption", "Version", "CSName", "LastBootUpTime", "LocalDateTime",
         "TotalVisibleMemorySize", "FreePhysicalMemory", "TotalVirtualMemorySize", "FreeVirtualMemory",
         "SizeStoredInPagingFiles", "FreeSpaceInPagingFiles", "NumberOfProcesses",
     ),
@@ -65,7 +65,6 @@ def operating_system(ask: Ask) -> Iterator[Found]:
         ("os.description", row.text("Caption")),
         ("os.version", row.text("Version")),
         ("host.name", row.text("CSName")),
-        ("host.arch", row.text("OSArchitecture")),
     ):
         if text:
             yield Fact(name, text)

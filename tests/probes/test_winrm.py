@@ -159,7 +159,7 @@ def test_what_is_read_every_five_minutes_is_repeated_until_then_and_not_asked_ag
     assert values(second, "system.filesystem.utilization") == values(first, "system.filesystem.utilization")
     assert len(listener.asked("Win32_LogicalDisk")) == 1
     assert fact(second, "host.model") == "Synthetic Machines Model 7"
-    assert (fact(second, "os.type"), fact(second, "host.arch")) == ("windows", "64-bit")
+    assert (fact(second, "os.type"), fact(second, "host.arch")) == ("windows", "x86_64")
 
 
 def test_services_windows_leaves_stopped_are_no_failures_and_more_can_be_ignored(machine: Windows, keep: Keep) -> None:
@@ -267,6 +267,32 @@ def test_roles_are_found_by_their_services_and_looked_into(machine: Windows, clo
     assert fact(reading, "hyperv.guest.state", third) == "saved"
     assert values(reading, "hyperv.guest.cpu.utilization") == pytest.approx({"web": 0.4}, abs=0.01)
     assert values(reading, "hyperv.host.cpu.utilization") == pytest.approx({"": 0.2}, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"), [("NotFoundErrorsPersec", 20), ("TotalNotFoundErrorsPersec", 20), ("Elsewhat", None)]
+)
+def test_a_counter_with_another_name_in_this_version_costs_nothing_else(
+    name: str, rate: float | None, machine: Windows, keep: Keep
+) -> None:
+    machine.roles, machine.not_found, machine.clock = ("iis",), name, time.time
+    with listening(machine) as listener:
+        reading = look(target(listener), keep)
+        assert values(reading, "iis.connection.active") == {"Default Web Site": 12}
+        found = values(reading, "iis.request.not_found")
+        assert found == ({} if rate is None else pytest.approx({"Default Web Site": rate}, rel=0.3))
+
+
+def test_more_processors_than_one_group_holds_are_all_seen(machine: Windows, clock: Clock, keep: Keep) -> None:
+    machine.busy = (0.5,) * 71 + (0.9,)
+    with listening(machine) as listener:
+        look(target(listener), keep)
+        clock.at += 60
+        look(target(listener), keep)  # how many there are was not known at the first look
+        clock.at += 60
+        shares = values(look(target(listener), keep), "system.cpu.utilization")
+    assert len(shares) == 73
+    assert shares["0,71"] == pytest.approx(0.9, abs=1e-6)
 
 
 def test_a_machine_without_roles_is_never_asked_about_them(listener: Listener, keep: Keep) -> None:

@@ -41,6 +41,7 @@ class Windows:
         ("svchost", 900, 0.0, 50 << 20),
         ("WmiPrvSE", 3100, 0.001, 20 << 20),
     )
+    not_found: str = "NotFoundErrorsPersec"
     missing: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
     booted: float = field(init=False)
@@ -108,7 +109,7 @@ def _computer(m: Windows) -> Rows:
     return [
         {
             "Name": m.name, "DNSHostName": m.name.lower(), "Domain": "example.test", "PartOfDomain": True,
-            "Manufacturer": "Synthetic Machines", "Model": "Model 7", "NumberOfLogicalProcessors": len(m.busy),
+            "Manufacturer": "Synthetic Machines", "Model": "Model 7", "SystemType": "x64-based PC", "NumberOfLogicalProcessors": len(m.busy),
         }
     ]  # fmt: skip
 
@@ -127,6 +128,14 @@ def _cores(m: Windows) -> Rows:
             }
         )
     return rows
+
+
+def _many_cores(m: Windows) -> Rows:
+    """Group and number; the class without groups shows the first 64 only."""
+    rows = _cores(m)
+    for row in rows:
+        row["Name"] = row["Name"] if row["Name"] == "_Total" else f"0,{row['Name']}"
+    return [*rows, {**rows[-1], "Name": "0,_Total"}]
 
 
 def _memory(m: Windows) -> Rows:
@@ -252,7 +261,7 @@ def _sites(m: Windows) -> Rows:
     return [
         {
             "Name": name, "CurrentConnections": 12, "TotalMethodRequestsPersec": m.grown(30),
-            "TotalNotFoundErrorsPersec": m.grown(1), **m.stamps(),
+            m.not_found: m.grown(20), **m.stamps(),
         }
         for name in ("_Total", "Default Web Site")
     ]  # fmt: skip
@@ -303,6 +312,7 @@ _TABLES: dict[tuple[str, str], Callable[[Windows], Rows]] = {
     (CIMV2, "win32_service"): _services,
     (CIMV2, "win32_ntlogevent"): _events,
     (CIMV2, _PERF + "perfos_processor"): _cores,
+    (CIMV2, _PERF + "counters_processorinformation"): _many_cores,
     (CIMV2, _PERF + "perfos_memory"): _memory,
     (CIMV2, _PERF + "perfos_system"): _system,
     (CIMV2, _PERF + "perfdisk_logicaldisk"): _disks,
