@@ -18,6 +18,7 @@ from webui import access, figures, series, store
 from webui.language import gettext
 from webui.ranges import Window, window
 from webui.series import Line
+from webui.sheets import harmless
 from webui.wording import titles
 
 blueprint = Blueprint("samples", __name__, url_prefix="/machines/<int:host_id>")
@@ -93,11 +94,6 @@ def _csv(rows: list[list[str]]) -> str:
     out = io.StringIO()
     csv.writer(out).writerows(rows)
     return out.getvalue()
-
-
-def harmless(text: str) -> str:
-    """A cell no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _before(chosen: Window) -> datetime:

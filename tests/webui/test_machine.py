@@ -22,7 +22,7 @@ from domain.requests import Look
 from tests.webui.cast import PASSWORD, OpenBrowser, Town, Visitor
 from tests.webui.test_pages import enter, evaluate
 from webui import figures, series
-from webui.samples import harmless
+from webui.sheets import harmless
 
 
 def test_the_first_paint_holds_the_numbers_and_the_drawn_series(rina: Visitor, town: Town) -> None:

@@ -23,7 +23,7 @@ from webui import assets, headers, language
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     "/", "/machines", "/machines?status=down", "/machines/1", "/machines/1/edit", "/machines/new", "/machines/1/checks/new?kind=ssh",
-    "/machines/1/delete", "/credentials", "/credentials/new", "/me", "/setup/machines", "/discover", "/additions", "/nothing-here",
+    "/machines/1/delete", "/credentials", "/credentials/new", "/me", "/setup/machines", "/discover", "/additions", "/import", "/nothing-here",
 )  # fmt: skip
 WATCH = """
 window.violations = [];
