@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import os
 import socket
 import ssl
 import time
 from collections.abc import Mapping
+from http.cookiejar import parse_ns_headers  # type: ignore[attr-defined]  # the reader itself, and not told of
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +30,9 @@ from probes.doors import Doors
 from probes.limits import Deadline, Guard, Meter, TooLate, clean
 from probes.names import Names, Place
 from probes.tcp import ADDRESSES, refusal
+
+# What a server does wrong is a Failure with a sentence; the library would also write a traceback for each bad header.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 class Stop(Exception):
@@ -284,6 +289,15 @@ class _Adapter(HTTPAdapter):
         pool = made(str(parts.hostname), parts.port or (443 if secure else 80), maxsize=1, wire=self._wire)
         self._pools.append(pool)
         return pool
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """As the library does; cookies that cannot be read are left out before it writes a warning about itself."""
+        message = resp._original_response.msg  # where the library reads them too
+        try:
+            parse_ns_headers(message.get_all("Set-Cookie", []))
+        except (ValueError, LookupError, TypeError, OverflowError):
+            del message["Set-Cookie"]
+        return super().build_response(req, resp)
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """The Wire's own TLS context decides."""

@@ -664,3 +664,23 @@ def test_looks_leave_no_thread_and_no_open_file_behind(keep: Keep) -> None:
 def test_options_that_cannot_work_are_refused_when_they_are_set(values: dict[str, object], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         fill(Options, values)
+
+
+def test_a_cookie_that_cannot_be_read_is_no_matter(keep: Keep) -> None:
+    bad = "a=b; expires=Wed, 09-Jqn-2021 10:18:14 GMT"
+    with web(lambda request: redirect("/b") if request.path == "/" else response()) as peer:
+        assert look(keep, peer.port).failure is None
+    with web(response(Set_Cookie=bad)) as peer:
+        assert look(keep, peer.port).failure is None
+
+
+def test_a_cookie_lasts_as_long_as_the_look(keep: Keep) -> None:
+    def reply(request: Request) -> bytes:
+        return (
+            response() if request.path == "/b" else response("302 Found", b"", Location="/b", Set_Cookie="a=b; Path=/")
+        )
+
+    with web(reply) as peer:
+        for _ in range(2):
+            assert look(keep, peer.port).failure is None
+        assert [request.headers.get("cookie") for request in peer.requests] == [None, "a=b", None, "a=b"]
