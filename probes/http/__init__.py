@@ -122,14 +122,8 @@ class _Visit:
             failure = self._fetch()
             duration = time.monotonic() - start - self._wire.resolving
             self._measures.insert(0, Measure("http.duration", duration, "s"))
-        except Stop as stop:
-            failure = stop.failure
-        except TooMuch as much:
-            failure = Failure(FailureKind.REFUSED, f"The server {much}.")
-        except (TooLate, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            failure = self._why(error)
-        except http.client.HTTPException as error:
-            failure = self._why(error)
+        except (Stop, TooMuch, TooLate, *BROKEN) as error:
+            failure = why(self._wire, error)
         if self._wire.certificate:
             measures, facts = certificate.describe(self._wire.certificate)
             self._measures += measures
@@ -201,7 +195,7 @@ class _Visit:
         return onward
 
     def _judge(self, response: requests.Response) -> Failure | None:
-        body, whole = self._body(response)
+        body, whole = body_of(response, self._wire, self._most)
         self._measures.append(Measure("http.status_code", float(response.status_code)))
         self._measures.append(Measure("http.response.size", float(len(body)), "By"))
         if server := response.headers.get("Server", ""):
@@ -216,30 +210,42 @@ class _Visit:
         self._facts += facts
         return failure
 
-    def _body(self, response: requests.Response) -> tuple[bytes, bool]:
-        """At most so many bytes of the body as it comes from the line, and whether that is all of it."""
-        self._wire.waiting_for = "the rest of the body"
-        parts, size = [], 0
-        for part in _parts(response):
-            parts.append(part)
-            size += len(part)
-            if size > self._most:
-                return b"".join(parts)[: self._most], False
-        if self._wire.guard.fired:  # our own shutting down reads like the end of the body
-            raise TooLate
-        return b"".join(parts), True
 
-    def _why(self, error: Exception) -> Failure:
-        """What an exception of the libraries means."""
-        inner = _innermost(error)
-        if self._wire.late(inner):
-            return Failure(FailureKind.TIMEOUT, self._wire.lateness())
-        if isinstance(inner, http.client.RemoteDisconnected | ConnectionError):
-            return Failure(FailureKind.REFUSED, "The server breaks the connection off without a whole answer.")
-        if isinstance(inner, http.client.IncompleteRead | urllib3.exceptions.IncompleteRead):
-            return Failure(FailureKind.REFUSED, "The server ends its answer before it is complete.")
-        said = clean(str(inner), 120) or type(inner).__name__
-        return Failure(FailureKind.REFUSED, f"The answer is not proper HTTP: {said}.")
+def body_of(response: requests.Response, wire: Wire, most: int = ANSWER_BYTES) -> tuple[bytes, bool]:
+    """At most so many bytes of the body as it comes from the line, and whether that is all of it. Raises TooLate."""
+    wire.waiting_for = "the rest of the body"
+    parts, size = [], 0
+    for part in _parts(response):
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            return b"".join(parts)[:most], False
+    if wire.guard.fired:  # our own shutting down reads like the end of the body
+        raise TooLate
+    return b"".join(parts), True
+
+
+BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
+"""What the libraries raise for what a server does."""
+
+
+def why(wire: Wire, error: Exception) -> Failure:
+    """What an exception on the way means, ours or the libraries'."""
+    if isinstance(error, Stop):
+        return error.failure
+    if isinstance(error, TooMuch):
+        return Failure(FailureKind.REFUSED, f"The server {error}.")
+    inner = _innermost(error)
+    if isinstance(inner, Stop):
+        return inner.failure
+    if wire.late(inner):
+        return Failure(FailureKind.TIMEOUT, wire.lateness())
+    if isinstance(inner, http.client.RemoteDisconnected | ConnectionError):
+        return Failure(FailureKind.REFUSED, "The server breaks the connection off without a whole answer.")
+    if isinstance(inner, http.client.IncompleteRead | urllib3.exceptions.IncompleteRead):
+        return Failure(FailureKind.REFUSED, "The server ends its answer before it is complete.")
+    said = clean(str(inner), 120) or type(inner).__name__
+    return Failure(FailureKind.REFUSED, f"The answer is not proper HTTP: {said}.")
 
 
 def origin(url: str) -> tuple[str, str | None, int]:

@@ -275,9 +275,9 @@ class _TlsPool(HTTPSConnectionPool):
 class _Adapter(HTTPAdapter):
     """requests, over a Wire."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self._pools: list[HTTPConnectionPool] = []
+    def __init__(self, wire: Wire, again: bool) -> None:
+        self._wire, self._again = wire, again
+        self._pools: dict[tuple[str, str, int], HTTPConnectionPool] = {}
         super().__init__(max_retries=0)
 
     def get_connection_with_tls_context(
@@ -286,9 +286,13 @@ class _Adapter(HTTPAdapter):
         parts = urlsplit(str(request.url))
         secure = parts.scheme == "https"
         made = _TlsPool if secure else _Pool
-        pool = made(str(parts.hostname), parts.port or (443 if secure else 80), maxsize=1, wire=self._wire)
-        self._pools.append(pool)
-        return pool
+        host, port = str(parts.hostname), parts.port or (443 if secure else 80)
+        key = (parts.scheme, host, port)
+        if key in self._pools and not self._again:
+            self._pools.pop(key).close()
+        if key not in self._pools:
+            self._pools[key] = made(host, port, maxsize=1, wire=self._wire)
+        return self._pools[key]
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """As the library does; cookies that cannot be read are left out before it writes a warning about itself."""
@@ -303,23 +307,26 @@ class _Adapter(HTTPAdapter):
         """The Wire's own TLS context decides."""
 
     def close(self) -> None:
-        for pool in self._pools:
+        for pool in self._pools.values():
             pool.close()
         super().close()
 
 
-def session(wire: Wire) -> requests.Session:
-    """A requests session that reaches the network only through `wire`, and follows nothing by itself."""
+def session(wire: Wire, again: bool = False) -> requests.Session:
+    """A requests session that reaches the network only through `wire`, and follows nothing by itself.
+
+    `again`: several requests go over one connection; else each makes its own.
+    """
     made = requests.Session()
     made.trust_env = False  # no proxies, no netrc, no certificate bundles from the environment
     made.adapters.clear()
-    adapter = _Adapter(wire)
+    adapter = _Adapter(wire, again)
     made.mount("http://", adapter)
     made.mount("https://", adapter)
     made.headers.clear()
     # "identity": a compressed answer would cost the watched machine work we only undo again.
     common: Mapping[str, str] = {"User-Agent": "Pantau", "Accept": "*/*", "Accept-Encoding": "identity"}
-    made.headers.update({**common, "Connection": "close"})
+    made.headers.update({**common, "Connection": "keep-alive" if again else "close"})
     return made
 
 

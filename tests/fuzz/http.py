@@ -77,7 +77,11 @@ class Fed(wire.Wire):
         self._far: list[socket.socket] = []
 
     def pin(self, host: str, address: str) -> None:
-        """Any host will do: nobody is asked."""
+        """Any host will do that a resolver would take: nobody is asked."""
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            raise wire.Stop(FailureKind.UNSUPPORTED, "The name is not resolvable: it is not a valid name.") from None
 
     def connect(self, host: str, port: int) -> socket.socket:
         near, far = socket.socketpair()
