@@ -8,6 +8,7 @@ import ssl
 import struct
 import time
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 import requests
@@ -190,10 +191,23 @@ def meaning(error: Exception, session: Session | None, user: str) -> Stop | Hung
         if settled:
             return HungUp()
         return Stop(FailureKind.REFUSED, f"{where} breaks the connection off without a whole answer.")
-    if isinstance(error, WinRMError | KeyError | ValueError | IndexError | AttributeError | TypeError | struct.error):
-        # pywinrm takes the parts of a sealed answer for granted (Content-Type, Length=, base64 of a challenge)
+    if isinstance(error, _MALFORMED) and not _ours(error):
+        # pywinrm takes the parts of a sealed answer for granted (Content-Type, Length=), pyspnego those of a challenge
         return Stop(FailureKind.REFUSED, f"{where} does not speak WS-Management as expected: its answer is malformed.")
     raise error
+
+
+_MALFORMED = (
+    WinRMError, HTTPException, LookupError, ValueError, ArithmeticError, AttributeError, TypeError, struct.error,
+)  # fmt: skip
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether our own code raised it, which is a fault of ours and shown as such."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("probes.")
 
 
 def is_denied(fault: Fault) -> bool:

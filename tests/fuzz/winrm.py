@@ -65,6 +65,14 @@ TABLES = {"Win32_OperatingSystem": "os", "Win32_LogicalDisk": "drives", "Win32_V
           "PerfOS_Processor": "cpu", "PerfOS_Memory": "memory", "PerfDisk": "disk", "Tcpip": "net", "PerfProc": "proc",
           "Msvm": "guests", "W3SVC": "sites", "TerminalServices": "sessions"}  # fmt: skip
 
+PURE = spnego.NegotiateOptions.use_ntlm
+CHALLENGE = bytes.fromhex(
+    "4e544c4d53535000020000000e000e003800000035828ae2e13493a70459ed4e00000000000000004e004e0046000000"
+    "000c04000000000f530059004e00540048003000310001000e00530059004e0054004800300031000200160057004f00"
+    "52004b00530054004100540049004f004e0003000e00730079006e0074006800300031000700080054f3bb1d9579dd01"
+    "00000000"
+)
+"""Of a synthetic machine called SYNTH01 (MS-NLMP 2.2.1.2)."""
 _INVISIBLE = re.compile(rb"<\?.*?\?>|<!--.*?-->|<!\[CDATA\[|\]\]>", re.DOTALL)
 """What XML lets stand in the middle of a text without being part of it."""
 
@@ -149,7 +157,7 @@ def sealed_pair() -> tuple[Any, Any]:
         file.write(":fuzz:secret\n")
         file.flush()
         os.environ["NTLM_USER_FILE"] = file.name
-        ntlm = {"protocol": "ntlm", "options": spnego.NegotiateOptions.use_ntlm}
+        ntlm = {"protocol": "ntlm", "options": PURE}
         client = spnego.client("fuzz", "secret", hostname="h", service="http", **ntlm)  # type: ignore[arg-type]
         server = spnego.server(**ntlm)  # type: ignore[arg-type]
         server.step(client.step(server.step(client.step())))
@@ -164,6 +172,8 @@ def one(number: int, seeds: dict[str, bytes], pair: list[Any]) -> str:
         return measured(seeds, dice)
     if chance < 0.04:
         return unsealed(seeds, dice, pair)
+    if chance < 0.05:
+        return challenged(seeds, dice)
     name = dice.choice(sorted(seeds))
     data = mutated(seeds[name], seeds, dice)
     return decoded(data, dice)
@@ -264,6 +274,19 @@ def unsealed(seeds: dict[str, bytes], dice: random.Random, pair: list[Any]) -> s
         raise Wrong("a broken seal was accepted")
     decoded(found, dice)
     return "unsealed"
+
+
+def challenged(seeds: dict[str, bytes], dice: random.Random) -> str:
+    """An NTLM challenge with wounds, before a client that logs in."""
+    client = spnego.client("fuzz", "secret", hostname="h", service="http", protocol="ntlm", options=PURE)
+    client.step()
+    try:
+        client.step(mutated(CHALLENGE, seeds, dice))
+    except Exception as error:
+        if not isinstance(meaning(error, None, "user"), Stop | HungUp):
+            raise
+        return "challenge refused"
+    return "challenged"
 
 
 def main() -> int:

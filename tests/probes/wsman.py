@@ -8,6 +8,7 @@ It runs by itself too: `python -m tests.probes.wsman --port 5985`.
 from __future__ import annotations
 
 import argparse
+import atexit
 import base64
 import contextlib
 import hashlib
@@ -817,6 +818,7 @@ def _tell_users(users: dict[str, str]) -> None:
             domain, _, name = user.rpartition("\\")
             lines.append(f"{domain}:{name}:{password}\n")
         path.write_text("".join(lines))
+        atexit.register(path.unlink, missing_ok=True)
         path.chmod(0o600)
         os.environ["NTLM_USER_FILE"] = str(path)
 
