@@ -36,7 +36,7 @@ def look(target: Target, keep: Keep) -> Reading:
     """One look at ourselves."""
     before = keep.get(("local", "before"), _Before)
     nonce = secrets.token_hex(8)
-    text = unix.DEFINE + unix.call(nonce, first=before.snapshot is None, facts=True)
+    text = unix.DEFINE + unix.call(nonce, *(["twice"] if before.snapshot is None else []), "facts", "disks", "slow")
     output = _run(text.encode(), Deadline(target.deadline))
     if isinstance(output, Reading):
         return output

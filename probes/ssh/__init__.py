@@ -15,8 +15,8 @@ from probes.ssh.session import Broken, Gate, Refused, Session, connect
 
 LET_GO = 330.0
 """Seconds unused after which a session is closed: machines looked at less often log in anew each time."""
-FACTS_EVERY = 60
-"""The facts that hardly change are asked for once in so many looks."""
+EVERY = {"disks": 55.0, "slow": 290.0, "facts": 3300.0}
+"""Seconds between two askings for what moves slowly (unix.call): starting processes is what a look costs a machine."""
 OFFERED = "ssh.host_key"
 
 
@@ -113,10 +113,13 @@ def _through(session: Session, options: Options, deadline: Deadline, do: Do) -> 
 
 
 def _measure(session: Session, deadline: Deadline) -> Reading:
-    snapshot = session.ask(session.snapshot is None, session.looks % FACTS_EVERY == 0, deadline)
-    measures = unix.measures(snapshot, session.snapshot)
-    session.snapshot = snapshot
-    return Reading(measures, unix.facts(snapshot))
+    old, now = session.snapshot, time.monotonic()
+    due = [name for name, seconds in EVERY.items() if old is None or now >= session.due.get(name, 0.0)]
+    answer = session.ask(tuple(due if old else ["twice", *due]), deadline)
+    session.due |= {name: now + EVERY[name] for name in due}
+    measures = unix.measures(answer.after(old), old)
+    session.snapshot = answer.after(old)
+    return Reading(measures, unix.facts(session.snapshot))
 
 
 def _offered(options: Options, shown: str) -> tuple[Fact, ...]:

@@ -86,6 +86,8 @@ class Session:
         self.host_key, self.fingerprint = host_key, fingerprint
         self._channel: paramiko.Channel | None = None
         self.snapshot: unix.Snapshot | None = None
+        self.due: dict[str, float] = {}
+        """When what moves slowly is to be asked for again (steady seconds)."""
         self.looks = 0
         self.accounted = (0, 0)
         """The traffic that looks so far have been charged with; the first one pays for the handshake."""
@@ -108,14 +110,14 @@ class Session:
         """Whether the transport still thinks it is connected."""
         return self._transport.is_active()
 
-    def ask(self, first: bool, facts: bool, deadline: Deadline) -> unix.Snapshot:
-        """One look through the kept shell. Raises Broken, TooLate, TooMuch, or Refused where there is no shell."""
+    def ask(self, wanted: tuple[str, ...], deadline: Deadline) -> unix.Snapshot:
+        """One look through the kept shell, bringing what is `wanted` (unix.call). Raises Broken, TooLate, TooMuch, or Refused where there is no shell."""
         nonce = secrets.token_hex(8)
         self._line.allow()
         try:
             channel = self._shell(deadline)
             channel.settimeout(deadline.check())
-            channel.sendall(unix.call(nonce, first=first, facts=facts).encode())
+            channel.sendall(unix.call(nonce, *wanted).encode())
             text = _until(channel, f"@@end {nonce}\n".encode(), deadline)
         except (paramiko.SSHException, OSError, EOFError) as error:
             if deadline.passed():

@@ -69,7 +69,7 @@ PRODUCES = (
     Produces("system.linux.pressure.memory.full", "1", "Memory pressure"),
     Produces("system.linux.pressure.io.full", "1", "Disk pressure"),
     Produces("host.watch.cpu_time", "s", "Processor time of this look"),
-    Produces("host.watch.processes", "1", "Processes started during this look"),
+    Produces("host.watch.processes", "1", "Processes started by this look"),
 )
 
 
@@ -365,14 +365,13 @@ def _share(value: float) -> float:
 def _watching(snapshot: Snapshot, before: Sections) -> Iterator[Measure]:
     """What this look cost the machine: `times` of the shell and its children (POSIX, in steps of a clock tick, 10 ms).
 
-    The processes are those of the whole machine meanwhile (`processes` in /proc/stat, proc(5)): an upper bound.
+    The processes are counted by the script itself.
     """
     begun, ended = _times(snapshot.lines("times before")), _times(snapshot.lines("times after"))
     if begun is not None and ended is not None and ended >= begun:
         yield Measure("host.watch.cpu_time", ended - begun, "s")
-    first, last = whole(snapshot.first("forks before")), whole(snapshot.first("forks after"))
-    if first is not None and last is not None and last >= first:
-        yield Measure("host.watch.processes", last - first)
+    if (ran := whole(snapshot.first("ran"))) is not None:
+        yield Measure("host.watch.processes", ran)
 
 
 _TIME = re.compile(r"(\d{1,9})m(\d{1,2}(?:[.,]\d{1,9})?)s")

@@ -21,7 +21,7 @@ NONCE = "00ff00ff"
 
 
 def run(shell: list[str], environment: dict[str, str] | None = None) -> Snapshot:
-    text = unix.DEFINE + unix.call(NONCE, first=True, facts=True)
+    text = unix.DEFINE + unix.call(NONCE, "twice", "facts", "disks", "slow")
     done = subprocess.run(shell, input=text.encode(), capture_output=True, timeout=30, env=environment, check=False)
     snapshot = unix.read(done.stdout.decode(errors="replace"), NONCE)
     assert snapshot is not None, done.stdout[-300:]
@@ -69,7 +69,7 @@ def test_everything_measured_was_declared() -> None:
 def test_only_hexadecimal_can_reach_the_shell() -> None:
     for nonce in ("", "abc", "0" * 65, "00ff00ff; reboot", "00FF00FF", "$(id)0000"):
         with pytest.raises(ValueError, match="hexadecimal"):
-            unix.call(nonce, first=False, facts=False)
+            unix.call(nonce)
 
 
 def snapshot(now: str, before: str = "") -> Snapshot:
