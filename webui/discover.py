@@ -75,7 +75,7 @@ def start() -> Response | str | tuple[str, int]:
             required=True,
             low=SLOWEST,
             high=FASTEST,
-            help=gettext("A ping or a knock at a port is one. Slower is gentler on firewalls and lines."),
+            help=gettext("Each ping or port is one; fewer are gentler."),
         )
     )
     community = draft.secret(

@@ -38,6 +38,8 @@ class Offer:
     @property
     def label(self) -> str:
         """What it is called on the page."""
+        if self.look.kind == "http":
+            return self.look.name
         port = self.look.options.get("port")
         return gettext(self.look.probe.label) + (f" {port}" if port else "")
 

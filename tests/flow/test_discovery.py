@@ -25,6 +25,7 @@ from poller import discovery
 from poller.discovery import Bucket, Discoveries
 from poller.lanes import Lanes
 from poller.plan import Plan, load
+from tests.namespaces import Namespace
 
 ADDRESS = "127.0.9.1"
 
@@ -200,3 +201,19 @@ def test_a_certificate_is_read_and_not_believed() -> None:
     from probes.greet import _unbelieving
 
     assert _unbelieving().verify_mode is ssl.CERT_NONE
+
+
+@pytest.mark.root
+def test_the_way_to_a_machine_behind_a_router_names_the_router_and_a_neighbour_has_none() -> None:
+    here, router, there = Namespace(), Namespace(), Namespace()
+    try:
+        here.join(router, "10.88.1.1/24", "10.88.1.2/24")
+        router.join(there, "10.88.2.1/24", "10.88.2.2/24")
+        router.do("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        here.do("ip", "route", "add", "10.88.2.0/24", "via", "10.88.1.2")
+        there.do("ip", "route", "add", "default", "via", "10.88.2.1")
+        assert here.inside(lambda: discovery._trace("10.88.2.2")) == ["10.88.1.2"]
+        assert here.inside(lambda: discovery._trace("10.88.1.2")) == []
+    finally:
+        for namespace in (here, router, there):
+            namespace.close()
