@@ -26,6 +26,8 @@ from probes.winrm.session import Session, meaning
 HTTP, HTTPS = 5985, 5986
 IDLE = 110.0
 """Seconds unused after which a login is not tried again: HTTP.sys hangs up after two minutes."""
+SWEEP = 30.0
+"""Seconds between two sweeps for such logins."""
 FORGOTTEN = 2 * 86_400.0
 """Seconds without a look after which nothing of a machine is remembered: no check is made less often than daily."""
 SLOW = "The machine is alive but too slow: it answered some questions and not all of them within {deadline:g} s."
@@ -272,9 +274,22 @@ def _digest(secret: Secret, options: Options) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class _Broom:
+    """When it was last swept: with a thousand machines kept, not at each look."""
+
+    def __init__(self) -> None:
+        self.used = time.monotonic()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 def _let_idle_go(keep: Keep, own: tuple[object, ...]) -> None:
     """Hang up where nobody looked for a while; forget machines that are not looked at any more, or not like this."""
-    now = time.monotonic()
+    now, broom = time.monotonic(), keep.get(("winrm", "broom"), _Broom)
+    if now - broom.used < SWEEP:
+        return
+    broom.used = now
     for key in keep.keys():  # noqa: SIM118 - a Keep is no dict
         home = keep.peek(key) if key[0] == "winrm" and len(key) == 5 else None
         if key == own or not isinstance(home, Home) or not home.lock.acquire(blocking=False):

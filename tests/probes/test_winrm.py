@@ -714,3 +714,18 @@ def test_http_that_was_a_mistake_is_not_kept_and_https_once_found_is(certificate
     with listening(port=port) as plain:
         assert kind(look(target(plain, tls="auto"), keep)) is FailureKind.REFUSED
         assert not plain.log, "a machine that spoke HTTPS is not talked to without"
+
+
+def test_a_login_nobody_uses_is_let_go_and_what_is_known_of_the_machine_stays(listener: Listener, keep: Keep) -> None:
+    with listening() as other:
+        look(target(other), keep)
+        home = next(kept for key in keep.keys() if isinstance(kept := keep.peek(key), Home))  # noqa: SIM118
+        home.used -= 120
+        look(target(listener), keep)
+        assert home.session is not None, "it is not swept at each look"
+        keep.peek(("winrm", "broom")).used -= 60  # type: ignore[union-attr]
+        look(target(listener), keep)
+        assert home.session is None
+        assert home.memory.kept
+        assert look(target(other), keep).failure is None
+        assert len(other.asked("Win32_LogicalDisk")) == 1
