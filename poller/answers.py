@@ -152,7 +152,9 @@ class Answers:
             await rung("name", "ok", "", 0.0)
             failure = reading.failure
             await rung("ping", "fail" if failure else "ok", failure.detail if failure else _ping(reading), reading.took)
-        port = getattr(options, "port", None) or probe.port
+        port = getattr(options, "knocks", None)
+        if port is None:
+            port = getattr(options, "port", None) or probe.port
         if tcp is not None and port and probe.transport == "tcp" and probe.kind not in ("tcp", "local"):
             reading = (
                 await self._lanes.look(tcp, Target(address, fill(tcp.options, {"port": port}), None, 5.0))

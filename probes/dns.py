@@ -288,4 +288,5 @@ PROBE = Probe(
         Produces("dns.serial", "1", "Serial number of the zone"),
     ),
     port=53,
+    transport="udp",
 )

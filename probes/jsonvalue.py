@@ -43,6 +43,11 @@ class Options:
         ):
             raise ValueError(f"option 'header' is the name of a header like X-API-Key, not {clean(self.header, 60)!r}.")
 
+    @property
+    def knocks(self) -> int:
+        """The port a test knocks at; 0 for none."""
+        return http.page_of(self).knocks
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:

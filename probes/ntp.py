@@ -228,4 +228,5 @@ PROBE = Probe(
         Produces("ntp.reference.age", "s", "Clock was last set"),
     ),
     port=123,
+    transport="udp",
 )

@@ -15,7 +15,7 @@ from probes.dialogue import Dialogue, Unspoken
 from probes.http.wire import Stop, Wire
 from probes.limits import Deadline, Guard, TooLate, TooMuch, clean
 
-USUAL = {"": 25, "starttls": 25, "tls": 465}
+USUAL = {"tls": 465}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ class Options:
         line.check_options("verify", self.name, self.ca)
         if not self.verify and not self.unverified_because.strip():
             raise ValueError("option 'unverified_because' says why the certificate is not verified.")
+
+    @property
+    def knocks(self) -> int:
+        """The port a look connects to."""
+        return self.port or USUAL.get(self.tls, 25)
 
 
 def look(target: Target, keep: Keep) -> Reading:
@@ -107,8 +112,7 @@ class _Seen:
     @contextlib.contextmanager
     def _connected(self) -> Iterator[socket.socket]:
         options = self._options
-        port = options.port or USUAL.get(options.tls, 25)
-        with self._wire.connect(self._host, port) as raw:
+        with self._wire.connect(self._host, options.knocks) as raw:
             if options.tls != "tls":
                 yield raw
                 return
@@ -118,7 +122,7 @@ class _Seen:
     def _wrapped(self, raw: socket.socket) -> socket.socket:
         options = self._options
         self._wire.context = line.context(self._keep, options.verify, options.ca)
-        return self._wire.secure(raw, self._host, options.port or USUAL.get(options.tls, 25))
+        return self._wire.secure(raw, self._host, options.knocks)
 
 
 def _leave(talk: Dialogue) -> None:

@@ -57,6 +57,11 @@ class Options:
     def __post_init__(self) -> None:
         http.page_of(self)
 
+    @property
+    def knocks(self) -> int:
+        """The port a test knocks at; 0 for none."""
+        return http.page_of(self).knocks
+
 
 def look(target: Target, keep: Keep) -> Reading:
     """Fetch the page and read it."""

@@ -64,6 +64,11 @@ class Options:
         if self.ca:
             _authority(self.ca)
 
+    @property
+    def knocks(self) -> int:
+        """The port a test knocks at; 0 for none, where a URL may lead elsewhere."""
+        return 0 if self.url else self.port or (443 if self.tls else 80)
+
 
 Judge = Callable[[Answer], tuple[tuple[Measure, ...], tuple[Fact, ...], Failure | None]]
 """What to make of the last answer of a visit."""

@@ -51,6 +51,11 @@ class Options:
         for choice in chosen.read("values", whole(self.values)):
             wanted(choice)
 
+    @property
+    def knocks(self) -> int:
+        """The port a test knocks at; 0 for none."""
+        return http.page_of(self).knocks
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:

@@ -684,3 +684,10 @@ def test_a_cookie_lasts_as_long_as_the_look(keep: Keep) -> None:
         for _ in range(2):
             assert look(keep, peer.port).failure is None
         assert [request.headers.get("cookie") for request in peer.requests] == [None, "a=b", None, "a=b"]
+
+
+def test_a_test_knocks_where_the_look_will_go(keep: Keep) -> None:
+    assert fill(Options, {}).knocks == 80
+    assert fill(Options, {"tls": True}).knocks == 443
+    assert fill(Options, {"tls": True, "port": 8443}).knocks == 8443
+    assert fill(Options, {"url": "https://example.org/"}).knocks == 0

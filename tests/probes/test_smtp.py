@@ -132,3 +132,9 @@ def test_a_flood_a_closed_port_and_a_broken_line_are_refusals(keep: Keep) -> Non
 def test_options_that_cannot_work_are_refused_when_they_are_set(values: dict[str, object], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         fill(Options, values)
+
+
+def test_a_test_knocks_where_the_look_will_go() -> None:
+    assert fill(Options, {}).knocks == 25
+    assert fill(Options, {"tls": "tls"}).knocks == 465
+    assert fill(Options, {"port": 587}).knocks == 587
