@@ -35,7 +35,7 @@ class Options:
     starttls: str = option("Begins in the clear", default="", choices=("", *starttls.STEPS), help="STARTTLS")
     name: str = option("Name in the certificate", default="", help="Empty: the machine's address.")
     ladder: tuple[str, ...] = option("Days left that count", default=("30", "14", "7", "1"), help="Highest first.")
-    fail_days: float = option("Fail with fewer days left than", default=7.0, low=0, high=1000)
+    fail_days: float = option("Fail with fewer days left than", default=0.0, low=0, high=1000)
     verify: bool = option("Verify the certificate", default=True)
     unverified_because: str = option("Why it is not verified", default="", help="Required when it is not.")
     ca: str = option("Own certificate authority", default="", help="PEM; trusted instead of the system's.")
