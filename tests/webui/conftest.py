@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -113,14 +114,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def site(app: Flask) -> Iterator[str]:
-    """The application on a real socket; gives its address."""
+def site(app: Flask, engine: Engine) -> Iterator[str]:
+    """The application on a real socket; gives its address. At the end whoever is being answered still is answered."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
     thread.join(10)
+    end = time.monotonic() + 10
+    while engine.pool.checkedout() and time.monotonic() < end:  # type: ignore[attr-defined]
+        time.sleep(0.05)
     server.server_close()
 
 
