@@ -117,11 +117,11 @@ async def test_what_answers_is_told_with_what_it_says_and_what_is_silent_is_not(
     peers.listen("127.0.9.2", 22, b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")
     page = b"HTTP/1.0 200 OK\r\nServer: nginx\r\n\r\n<html><title>Gudang &amp; <b></title>"
     peers.listen("127.0.9.2", 80, page.replace(b" <b>", b" Kantor"))
-    id = office.ask(["127.0.9.2", "127.0.9.3", "192.0.2.77", "169.254.169.254", "no-such-name.invalid"])
+    id = office.ask(["127.0.9.2", "127.0.9.3", "fd99::77", "169.254.169.254", "no-such-name.invalid"])
     row = await office.until_done(id)
     assert row.looked == 5
     found = office.found()
-    assert "192.0.2.77" not in found
+    assert "fd99::77" not in found
     assert "169.254.169.254" not in found
     seen = found["127.0.9.2"]
     assert {22, 80} <= set(seen["ports"])
@@ -156,7 +156,7 @@ async def test_a_machine_watched_already_is_marked_also_where_it_is_known_by_its
 
 
 async def test_it_stops_when_told_and_keeps_what_was_found(office: Office, engine: Engine) -> None:
-    id = office.ask([f"192.0.2.{n}" for n in range(1, 250)], rate=5)
+    id = office.ask([f"fd99::{n}" for n in range(1, 250)], rate=5)
     office.desk.serve()
     await asyncio.sleep(1)
     with engine.begin() as connection:

@@ -71,7 +71,7 @@ async def test_an_agent_tells_its_name_to_the_right_community_and_user_and_to_no
 
 
 async def test_a_machine_that_is_not_there_brings_nothing(keep: Keep) -> None:
-    nowhere = Place("192.0.2.1", socket.AF_INET)
+    nowhere = Place("fd99::1", socket.AF_INET6)
     assert await greet.ssh_banner(nowhere, 22, 0.5) == ""
     assert await greet.web_page(nowhere, 80, 0.5, tls=False) == greet.Page()
     assert await greet.snmp_system(nowhere, Secret(password="x"), keep, 0.5) == {}
