@@ -25,7 +25,7 @@ check: $(VENV)/.dev  ## formatter, linter, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-conformance: $(VENV)/.dev  ## read recorded devices (../shared or PANTAU_SHARED) and compare with what they should say
+conformance: $(VENV)/.dev  ## read recorded devices (../shared or SHARED) and compare with what they should say
 	@$(BIN)/python -m tests.conformance
 
 format: $(VENV)/.dev  ## format the code and mend what the linter can mend

@@ -319,13 +319,13 @@ def wait(port: int, device: str) -> None:
 
 def main() -> int:
     """Print device by device what matched; 1 if anything did not."""
-    shared = Path(os.environ.get("PANTAU_SHARED", "../shared")) / "conformance" / "snmp"
+    shared = Path(os.environ.get("SHARED", "../shared")) / "conformance" / "snmp"
     if not shared.is_dir():
-        print(f"There are no recordings at {shared}; set PANTAU_SHARED to the directory that holds conformance/.")
+        print(f"There are no recordings at {shared}; set SHARED to the directory that holds conformance/.")
         return 2
     devices = sorted(path.stem for path in (shared / "expected").glob("*.json"))
     port = free_port()
-    place = Path(os.environ.get("PANTAU_SNMPSIM", Path(tempfile.gettempdir()) / "pantau-snmpsim"))
+    place = Path(os.environ.get("SNMPSIM", Path(tempfile.gettempdir()) / "pantau-snmpsim"))
     simulator = serve(shared, port, place)
     try:
         wait(port, devices[0])

@@ -65,9 +65,9 @@ class Report:
 
 def main() -> int:
     """Everything; 0 when all is equal, 0 with a word when there is nothing to read."""
-    directory = Path(os.environ.get("PANTAU_SHARED", "../shared")) / "conformance" / "winrm"
+    directory = Path(os.environ.get("SHARED", "../shared")) / "conformance" / "winrm"
     if not (directory / "expected.json").exists():
-        print(f"  nothing recorded under {directory}; set PANTAU_SHARED")
+        print(f"  nothing recorded under {directory}; set SHARED")
         return 0
     expected, report = json.loads((directory / "expected.json").read_text()), Report()
     for name, wanted in expected["enumerations"].items():
