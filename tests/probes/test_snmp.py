@@ -613,3 +613,21 @@ def test_harmed_answers_are_refused_or_say_what_was_asked(seed: int) -> None:
     told = fuzz.run(20_000, seed)
     assert told["not believed"] > 10_000
     assert told["believed"] > 100
+
+
+async def test_what_cannot_be_written_is_not_shown_as_full(keep: Keep) -> None:
+    entry, table = "1.3.6.1.2.1.25.2.3.1", "1.3.6.1.2.1.25.3.8.1"
+    tree = dict(SYSTEM)
+    for at, (mount, access) in enumerate((("/", 1), ("/media/iso", 2)), 31):
+        tree |= {
+            f"{entry}.2.{at}": (ber.OID, ber.name("1.3.6.1.2.1.25.2.1.4")),
+            f"{entry}.3.{at}": words(mount),
+            f"{entry}.4.{at}": whole(4096),
+            f"{entry}.5.{at}": whole(1000),
+            f"{entry}.6.{at}": whole(1000),
+            f"{table}.5.{at - 30}": whole(access),
+            f"{table}.7.{at - 30}": whole(at),
+        }
+    with responding(Agent(tree)) as agent:
+        reading = await look(keep, agent.port)
+    assert parts(reading, "system.filesystem.utilization") == ["/"]

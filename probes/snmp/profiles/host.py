@@ -33,6 +33,7 @@ GROUPS = (
         f"{_HR}.2.3",
         table("hrStorageTable", f"{_HR}.2.3.1", {"type": 2, "descr": 3}, unit=4, size=5, used=6),
     ),
+    group(f"{_HR}.3.8", table("hrFSTable", f"{_HR}.3.8.1", access=5, storage=7)),
     group(f"{_HR}.1", hrSystemNumUsers=f"{_HR}.1.5.0", hrSystemProcesses=f"{_HR}.1.6.0"),
     group(
         f"{_UCD}.4",
@@ -91,9 +92,10 @@ PRODUCES = (
 )
 
 _TYPES = ber.name(f"{_HR}.2.1")  # hrStorageTypes
-_RAM, _DISKS = 2, (4, 5, 8, 9, 10)  # fixed, removable, RAM disk, flash, network
+_RAM, _DISKS = 2, (4, 5, 8, 10)  # fixed, removable, RAM disk, network; not flash, which printers fill once
 # What operating systems list beside their disks: always full, always empty, or memory once more.
-_PSEUDO = re.compile(r"/(?:dev|proc|sys|run|snap|junos/(?:cf/)?dev|jail/dev)(?:/.*)?|/var/lib/(?:docker|containers)/.*")
+_PSEUDO = re.compile(r"/(?:dev|proc|sys|run|snap|junos(?:/(?:cf/)?dev)?|jail/dev)(?:/.*)?|/var/lib/(?:docker|containers)/.*")
+_READ_ONLY = 2  # hrFSAccess: what cannot be written cannot fill up
 _MOUNTED = re.compile(r".*, mounted on: (/.*)")  # as Junos names them
 _DRIVE = re.compile(r"([A-Z]:\\).*")
 _NOT_DISKS = re.compile(r"(?:loop|ram|zram|fd|sr|cd|pass)\d+|(?:(?:sd|hd|vd|xvd)[a-z]+|(?:nvme\d+n\d+|mmcblk\d+)p)\d+")
@@ -212,10 +214,14 @@ def _swap(seen: Seen) -> Found:
 
 
 def _storage(seen: Seen) -> Found:
+    fixed = {number(row, "storage") for row in seen.rows("hrFSTable").values() if number(row, "access") == _READ_ONLY}
     rows = {
         index: row
         for index, row in seen.rows("hrStorageTable").items()
-        if _type(row) in _DISKS and not _PSEUDO.fullmatch(_mount(row)) and (_bytes(row)[0] or 0) > 0
+        if _type(row) in _DISKS
+        and index[-1] not in fixed
+        and not _PSEUDO.fullmatch(_mount(row))
+        and (_bytes(row)[0] or 0) > 0
     }
     for index, name in distinct({index: _mount(row) for index, row in rows.items()}, "storage").items():
         size, used = _bytes(rows[index])
