@@ -94,7 +94,9 @@ PRODUCES = (
 _TYPES = ber.name(f"{_HR}.2.1")  # hrStorageTypes
 _RAM, _DISKS = 2, (4, 5, 8, 10)  # fixed, removable, RAM disk, network; not flash, which printers fill once
 # What operating systems list beside their disks: always full, always empty, or memory once more.
-_PSEUDO = re.compile(r"/(?:dev|proc|sys|run|snap|junos(?:/(?:cf/)?dev)?|jail/dev)(?:/.*)?|/var/lib/(?:docker|containers)/.*")
+_PSEUDO = re.compile(
+    r"/(?:dev|proc|sys|run|snap|junos(?:/(?:cf/)?dev)?|jail/dev)(?:/.*)?|/var/lib/(?:docker|containers)/.*"
+)
 _READ_ONLY = 2  # hrFSAccess: what cannot be written cannot fill up
 _MOUNTED = re.compile(r".*, mounted on: (/.*)")  # as Junos names them
 _DRIVE = re.compile(r"([A-Z]:\\).*")
