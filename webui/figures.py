@@ -13,7 +13,7 @@ from domain.inventory import Threshold
 from webui.language import gettext, lazy_gettext, locale
 from webui.ranges import zone
 from webui.series import Key, Line
-from webui.units import Scale, is_share, low_is_bad, say, scale
+from webui.units import FLAGS, Scale, is_share, low_is_bad, say, scale
 from webui.wording import number, share, titles
 
 WIDE, TALL = 600, 150
@@ -111,9 +111,12 @@ def folded(one: Chart, keys: Iterable[Key]) -> bool:
     return any(is_share(key.name, key.unit) and key.name.rpartition(".")[0] == stem for key in keys)
 
 
-def telling(one: Chart, own: Sequence[Key]) -> bool:
-    """Whether the chart says something of many parts at once: counts and states of parts are better read as a table."""
-    return one in CHARTS or any(is_share(key.name, key.unit) for key in own)
+def telling(one: Chart, keys: Iterable[Key]) -> bool:
+    """Whether the chart says something of many parts at once: counts and states of many are better read as a table."""
+    own = [key for key in keys if key.name in one.names]
+    if one in CHARTS or any(is_share(key.name, key.unit) for key in own):
+        return True
+    return len(own) <= MOST and not one.names[0].endswith(FLAGS)
 
 
 def chart(key: str) -> Chart:
@@ -161,9 +164,10 @@ def shown(line: Line, amount: float) -> str:
 
 
 def says(one: Chart, lines: Sequence[Line], clock: Any) -> str:
-    """The chart in a sentence: now, least and most (and when) of its first line, or of the highest of many parts."""
+    """The chart in a sentence: now, least and most (and when) of its first line, or of the worst of many parts."""
     named = len(lines) > 1
-    line = max(lines, key=lambda line: line.known[-1]) if named and len(one.names) == 1 else lines[0]
+    worst = min if low_is_bad(one.names[0]) else max
+    line = worst(lines, key=lambda line: line.known[-1]) if named and len(one.names) == 1 else lines[0]
     known = line.known
     peak = next(at for at, amount in line.points if amount == max(known))
     sentence = gettext(

@@ -200,7 +200,8 @@ def _sections(host: Host, values: Sequence[Present], chosen: Window, every: bool
         key, title = families.of(own[0].name, probes.get(own[0].check_id, ""))
         section = sections.setdefault(key, Section(families.Family(key, title)))
         beside = sum(one is section for one, _, _ in planned)
-        if every or not (figures.folded(kind, keys) or (section.wide and beside >= NEARBY) or len(planned) >= UNFOLDED):
+        aside = section.wide and (beside >= NEARBY or not figures.telling(kind, keys))
+        if every or not (aside or figures.folded(kind, keys) or len(planned) >= UNFOLDED):
             planned.append((section, kind, own))
         else:
             folded += 1

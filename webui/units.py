@@ -14,12 +14,29 @@ SHARES = (
 """How a measure of unit 1 ends that is a share of a whole; any other of unit 1 is a count."""
 LOW_IS_BAD = (
     ".charge", ".level", ".remaining", ".runtime", ".expiry", ".free", ".available", "hit_ratio", ".headroom", ".oper",
-    ".running", ".signal", ".left", "_left", ".up", ".status", ".signal_strength",
+    ".running", ".signal", ".left", "_left", ".up", "hit.ratio", ".online", ".quorate", ".link", ".receiving", ".life_expectancy", ".status", ".signal_strength",
 )  # fmt: skip
 """How a measure ends of which little is worse than much."""
-FLAGS = (".running", ".required", ".reachable", ".active", ".present", ".up", ".status", ".on_battery")
+FLAGS = (
+    ".running",
+    ".required",
+    ".reachable",
+    ".active",
+    ".present",
+    ".up",
+    ".status",
+    ".on_battery",
+    ".online",
+    ".quorate",
+    ".link",
+    ".receiving",
+    ".starttls",
+    ".available",
+)
 """How a measure of unit 1 ends that is 1 for yes and 0 for no."""
-LINES = ("system.network.", "hw.network.", "container.network.")
+COUNTS = frozenset({"mysql.threads.running"})
+"""What ends like a flag and counts all the same."""
+LINES = ".network."
 """Traffic on lines is told in bits, as lines are sold."""
 TIMES = ((172800.0, 86400.0, lazy_gettext("days")), (7200.0, 3600.0, lazy_gettext("hours")), (120.0, 60.0, lazy_gettext("min")), (1.0, 1.0, "s"), (1e-3, 1e-3, "ms"), (0.0, 1e-6, "µs"))  # fmt: skip
 SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -95,7 +112,7 @@ def say(amount: float | None, unit: str, name: str = "") -> str:
         return value(amount, unit)
     by, prefix = _prefix(unit, abs(amount))
     word = f"{prefix}{called(unit)}"
-    if unit == "1" and name.endswith(FLAGS) and amount in (0, 1):
+    if unit == "1" and name.endswith(FLAGS) and name not in COUNTS and amount in (0, 1):
         return gettext("yes") if amount else gettext("no")
     size = abs(amount / by)
     told = number(amount / by, 2 if size < 10 else 1 if size < 1000 else 0)
@@ -119,7 +136,7 @@ def called(unit: str) -> str:
 
 def _lines(name: str, unit: str) -> tuple[float, str]:
     """Bytes a second on a line as bits a second."""
-    return (8.0, "bit/s") if unit == "By/s" and name.startswith(LINES) else (1.0, unit)
+    return (8.0, "bit/s") if unit == "By/s" and LINES in name else (1.0, unit)
 
 
 def _prefix(unit: str, top: float) -> tuple[float, str]:

@@ -35,14 +35,14 @@ def ports(number: int) -> list[Told]:
         told += [
             Told("system.network.io.receive", name, "By/s", busy * 1.2e8, busy * 2e7),
             Told("system.network.io.transmit", name, "By/s", busy * 4e7, busy * 1e7),
-            Told("system.network.utilization", name, "1", busy, busy / 6),
+            Told("hw.network.bandwidth.utilization", name, "1", busy, busy / 6),
             Told("system.network.errors.receive", name, "1/s", 0.02 if port % 13 == 0 else 0.0),
             Told("system.network.errors.transmit", name, "1/s", 0.0),
-            Told("system.network.packets.receive", name, "{packet}/s", busy * 9e4, busy * 1e4),
-            Told("system.network.packets.transmit", name, "{packet}/s", busy * 3e4, busy * 1e4),
-            Told("system.network.discards", name, "1/s", 0.0),
-            Told("system.network.bandwidth", name, "bit/s", 1e9),
-            Told("system.network.interface.oper", name, "1", 1 if port % 7 else 0),
+            Told("system.network.dropped.receive", name, "1/s", busy / 9, busy / 20),
+            Told("system.network.dropped.transmit", name, "1/s", 0.0),
+            Told("system.network.packets", name, "{packet}/s", busy * 9e4, busy * 1e4),
+            Told("hw.network.bandwidth.limit", name, "bit/s", 1e9),
+            Told("hw.network.up", name, "1", 1 if port % 7 else 0),
         ]
     return told
 
@@ -56,7 +56,7 @@ def switch(town: Town, number: int = PORTS) -> Host:
     ]
     told += ports(number)
     host = machine(town, "sw-core-01", "10.0.0.2", "snmp", told)
-    subject = f"metric:{host.checks[0].id}:system.network.utilization:Gi1/0/97"
+    subject = f"metric:{host.checks[0].id}:hw.network.bandwidth.utilization:Gi1/0/97"
     check = host.checks[0].id
     since = town.now - timedelta(minutes=9)
     town.session.add(Track(subject=subject, host_id=host.id, check_id=check, state="critical", since=since, data={}))
@@ -77,29 +77,31 @@ def windows(town: Town) -> Host:
             Told("system.filesystem.utilization", drive, "1", full),
             Told("system.filesystem.limit", drive, "By", 500 * 2**30),
         ]
-    told += [Told("windows.service.running", f"Service {n:02}", "1", float(n != 17)) for n in range(60)]
+    told += [Told("system.service.up", f"Service {n:02}", "1", float(n != 17)) for n in range(60)]
     return machine(town, "fs-win-01", "10.0.0.21", "winrm", told)
 
 
 def ups(town: Town) -> Host:
     """A UPS."""
     told = [
-        Told("ups.battery.charge", "", "1", 0.87),
-        Told("ups.load", "", "1", 0.41, 0.1),
-        Told("ups.battery.runtime", "", "s", 2240),
-        Told("ups.battery.temperature", "", "Cel", 27.4),
-        Told("ups.battery.voltage", "", "V", 54.2),
-        *(Told("ups.input.voltage", f"L{n}", "V", 228.0 + n, 3) for n in (1, 2, 3)),
-        *(Told("ups.input.frequency", f"L{n}", "Hz", 49.98) for n in (1, 2, 3)),
-        *(Told("ups.output.current", f"L{n}", "A", 0.4 * n) for n in (1, 2, 3)),
-        *(Told("ups.output.power", f"L{n}", "W", 640.0 * n, 40) for n in (1, 2, 3)),
+        Told("hw.battery.charge", "", "1", 0.87),
+        Told("hw.power_supply.utilization", "output L1", "1", 0.41, 0.1),
+        Told("hw.power_supply.utilization", "output L2", "1", 0.22, 0.1),
+        Told("hw.battery.time_left", "", "s", 2240),
+        Told("hw.power_supply.on_battery", "", "1", 0),
+        Told("hw.temperature", "battery", "Cel", 27.4),
+        Told("hw.voltage", "battery", "V", 54.2),
+        *(Told("hw.voltage", f"input L{n}", "V", 228.0 + n, 3) for n in (1, 2, 3)),
+        *(Told("hw.frequency", f"input L{n}", "Hz", 49.98) for n in (1, 2, 3)),
+        *(Told("hw.current", f"output L{n}", "A", 0.4 * n) for n in (1, 2, 3)),
+        *(Told("hw.power", f"output L{n}", "W", 640.0 * n, 40) for n in (1, 2, 3)),
     ]
     return machine(town, "ups-01", "10.0.0.5", "snmp", told)
 
 
 def printer(town: Town) -> Host:
     """A printer."""
-    told = [Told("printer.pages", "", "{page}", 48213.0)]
+    told = [Told("printer.pages", "1", "{page}", 48213.0)]
     for name, level in (("Black toner", 0.06), ("Cyan toner", 0.4), ("Magenta toner", 0.55), ("Yellow toner", 0.9)):
         told.append(Told("printer.supply.level", name, "1", level))
     return machine(town, "printer-3f", "10.0.0.77", "snmp", told)

@@ -52,7 +52,7 @@ def test_the_page_of_a_switch_shows_its_worst_ports_first_and_no_more_than_a_scr
     assert len(ports) == 10
     assert len(page) < 150_000
     table = page[page.index("parts-rows") :]
-    assert table.index("system.network.utilization") < table.index("Network received")
+    assert table.index("Network line busy") < table.index("Network received")
 
 
 def test_the_table_is_sorted_by_any_column_and_filtered_by_the_words_typed(rina: Visitor, town: Town) -> None:
@@ -175,3 +175,15 @@ def test_the_ports_are_filtered_sorted_and_opened_in_place(
     assert evaluate(page, "JSON.stringify(window.violations)") == "[]"
     box.locator("a[data-open]").first.click()
     assert box.locator("tr.opened").count() == 0
+
+
+def test_states_of_many_parts_are_a_table_and_no_bundle_of_lines(rina: Visitor, town: Town) -> None:
+    path = f"/machines/{estate.windows(town).id}"
+    charts = re.compile(r'data-fig="[^"]*/([^"/?]+)\?')
+    assert "system.service.up" not in charts.findall(rina.get(path).text)
+    assert "system.service.up" in charts.findall(rina.get(f"{path}?all=1").text)
+
+
+def test_of_what_should_be_high_the_lowest_is_told(rina: Visitor, town: Town) -> None:
+    page = rina.get(f"/machines/{estate.printer(town).id}").text
+    assert "Black toner: now 6\u00a0%" in page
