@@ -230,7 +230,14 @@ def body_of(response: requests.Response, wire: Wire, most: int = ANSWER_BYTES) -
     return b"".join(parts), True
 
 
-BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
+BROKEN = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+    OverflowError,  # a chunk of a size no machine has
+)
 """What the libraries raise for what a server does."""
 
 

@@ -691,3 +691,11 @@ def test_a_test_knocks_where_the_look_will_go(keep: Keep) -> None:
     assert fill(Options, {"tls": True}).knocks == 443
     assert fill(Options, {"tls": True, "port": 8443}).knocks == 8443
     assert fill(Options, {"url": "https://example.org/"}).knocks == 0
+
+
+@pytest.mark.parametrize("size", ["-18446744073709551616", "ffffffffffffffffffffffff", "-1", "zz", ""])
+def test_a_chunk_of_a_size_no_machine_has_is_not_proper_http(keep: Keep, size: str) -> None:
+    body = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n{size}\r\nlo\r\n0\r\n\r\n".encode()
+    with web(lambda request: body) as peer:
+        reading = look(keep, peer.port, keyword="hello", deadline=2.0)
+    assert reading.failure is not None and reading.failure.kind in (FailureKind.REFUSED, FailureKind.TIMEOUT)
