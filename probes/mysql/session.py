@@ -23,7 +23,16 @@ STATEMENT_SECONDS = 5.0
 Row = dict[str, str | None]
 
 # What PyMySQL raises for packets that are none: it trusts their lengths and numbers.
-GARBAGE = (struct.error, LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError)
+GARBAGE = (
+    struct.error,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    NameError,  # a greeting that ends early leaves one of its variables without a value
+)
 
 
 class Unanswered(Exception):
@@ -70,7 +79,8 @@ class Session:
 
     def __init__(self, connection: _Connection, wire: Wire) -> None:
         self._connection, self._wire = connection, wire
-        self.version = clean(str(connection.get_server_info()), 60)  # type: ignore[no-untyped-call]
+        # MariaDB puts a version of MySQL before its own, for clients that would not talk to it otherwise.
+        self.version = clean(str(connection.get_server_info()).removeprefix("5.5.5-"), 60)  # type: ignore[no-untyped-call]
         self.mariadb = "mariadb" in self.version.lower()
 
     @property
@@ -204,7 +214,7 @@ _SENTENCES: dict[int, tuple[FailureKind, str]] = {
 def _told(wire: Wire, error: pymysql.Error, door: Door | None) -> Exception:
     """What an error of the library or the server means."""
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-    said = clean(str(error.args[1] if len(error.args) > 1 else error), 160)
+    said = clean(str(error.args[1] if len(error.args) > 1 else error), 160) or "it gives no reason"
     inner = getattr(error, "original_exception", None)
     if isinstance(inner, ssl.SSLCertVerificationError) and door is not None:
         return wire.not_believed(inner, door.host)

@@ -129,4 +129,5 @@ def _last_words(text: str) -> str:
 
 
 def _full(said: str) -> str:
+    said = said or "it gives no reason"
     return said if said.endswith((".", "!", "?")) else f"{said}."

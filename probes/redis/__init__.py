@@ -157,7 +157,7 @@ _SENTENCES = {
 
 def _refused(refusal: Refusal, secret: Secret) -> Failure:
     """What an error of the server means."""
-    said = str(refusal)
+    said = str(refusal) or "it gives no reason"
     if refusal.code in _SENTENCES:
         kind, sentence = _SENTENCES[refusal.code]
         return Failure(kind, sentence.format(said=said if said.endswith(".") else f"{said}."))
