@@ -142,7 +142,10 @@ class Credential(Table):
 
 
 class Host(Table):
-    """One watched machine. `interval_s`, `attempts` and `recover_after` are None to follow the installation's default."""
+    """One watched machine. `interval_s`, `attempts` and `recover_after` are None to follow the installation's default.
+
+    With `adopts_guests` the machines it tells as its guests become its children (domain/guests.py).
+    """
 
     __tablename__ = "host"
 
@@ -151,6 +154,7 @@ class Host(Table):
     address: Mapped[str]
     note: Mapped[str] = mapped_column(server_default="")
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    adopts_guests: Mapped[bool] = mapped_column(server_default=text("false"))
     interval_s: Mapped[float | None]
     attempts: Mapped[int | None]
     recover_after: Mapped[int | None]

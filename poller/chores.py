@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection, sql
 
-from domain import clock
+from domain import clock, guests
 from domain.records import IN_ALL
 from poller.recorder import partition
 
@@ -103,6 +103,28 @@ async def retire(connection: AsyncConnection[Any], today: datetime, raw_days: in
     return dropped
 
 
+async def adopt(connection: AsyncConnection[Any]) -> int:
+    """Make guests children of their nodes, where the node's machine says so. How many links were made or dropped."""
+    cursor = await connection.execute(
+        "select f.host_id, f.name, f.part, f.value from fact f join host h on h.id = f.host_id"
+        " where h.adopts_guests and h.enabled and f.name = any(%s)",
+        [list(guests.FACTS)],
+    )
+    told = [guests.Told(*row) for row in await cursor.fetchall()]
+    if not told:
+        return 0
+    cursor = await connection.execute("select id, name from host")
+    names = dict(await cursor.fetchall())
+    cursor = await connection.execute("select host_id, parent_id from host_parent")
+    found = guests.links(told, names, frozenset(await cursor.fetchall()))
+    async with connection.transaction():
+        for child, parent in found.add:
+            await connection.execute("insert into host_parent values (%s, %s) on conflict do nothing", [child, parent])
+        for child, parent in found.drop:
+            await connection.execute("delete from host_parent where (host_id, parent_id) = (%s, %s)", [child, parent])
+    return len(found.add) + len(found.drop)
+
+
 class Load:
     """What watching costs the machine Pantau runs on, over the last minutes: shown, and judged by the others."""
 
@@ -172,6 +194,14 @@ class Chores:
             self._rolled = now
         except psycopg.OperationalError:
             _log.debug("No housekeeping while PostgreSQL is away.", exc_info=True)
+
+    async def adopt(self) -> None:
+        """Guests become children; see `adopt`."""
+        try:
+            if changed := await adopt(await self.open()):
+                _log.info("%d links between guests and their nodes were changed.", changed)
+        except psycopg.Error:
+            _log.debug("No look at guests while PostgreSQL is away.", exc_info=True)
 
     def reach_back(self, moment: datetime) -> None:
         """Samples as old as `moment` are still coming in (the spool): the next run begins there."""

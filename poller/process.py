@@ -100,6 +100,7 @@ class _Poller:
         clock.every(600, self._chores.hourly, "chores")
         clock.every(HEARTBEAT, self._beat, "heartbeat")
         clock.every(60, self._replan_safely, "replan")
+        clock.every(60, self._chores.adopt, "guests")
         clock.start()
         tasks = [
             asyncio.create_task(self._recorder.run(), name="recorder"),

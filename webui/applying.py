@@ -197,6 +197,7 @@ class _Work:
     def _host(self, machine: Machine, where: str) -> Iterator[str]:
         values = {
             "address": machine.address, "note": machine.note, "enabled": machine.enabled,
+            "adopts_guests": machine.adopts_guests,
             "interval_s": machine.interval, "attempts": machine.attempts, "recover_after": machine.recover_after,
         }  # fmt: skip
         if machine.division is not None and machine.division not in self._divisions:

@@ -120,7 +120,7 @@ def _tidy(value: Any, keep: bool = False) -> Any:
 
 
 def _usual(key: str, value: Any) -> bool:
-    usual = {"enabled": True, "deadline": 10, "for": "5m", "clear_for": 0}
+    usual = {"enabled": True, "adopts_guests": False, "deadline": 10, "for": "5m", "clear_for": 0}
     return value in (None, "", [], {}) and value is not False if key not in usual else value == usual[key]
 
 
@@ -145,6 +145,7 @@ def _login(row: Credential) -> Login:
 def _machine(row: Host, limits: list[Threshold]) -> Machine:
     return Machine.model_validate({
         "name": row.name, "address": row.address, "note": row.note, "enabled": row.enabled,
+        "adopts_guests": row.adopts_guests,
         "groups": tuple(group.name for group in row.groups),
         "parents": tuple(sorted(parent.name for parent in row.parents)),
         "division": row.division.name if row.division else None,

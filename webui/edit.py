@@ -24,7 +24,7 @@ blueprint = Blueprint("edit", __name__, url_prefix="/machines")
 
 LONGEST_NOTE = 2000
 MOST_GROUPS = 50
-ORDER = ("name", "address", "groups", "interval", "attempts", "note", "enabled")
+ORDER = ("name", "address", "groups", "interval", "attempts", "note", "adopts_guests", "enabled")
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
@@ -182,6 +182,17 @@ def _read(draft: Draft, host: Host | None) -> dict[str, Any]:
             )
         ),
         "note": draft.text(Field("note", gettext("Note"), "lines", value=host.note if host else ""), LONGEST_NOTE),
+        "adopts_guests": draft.tick(
+            Field(
+                "adopts_guests",
+                gettext("The guests it tells of become its children"),
+                "check",
+                value="yes" if host is not None and host.adopts_guests else "",
+                help=gettext(
+                    "For Hyper-V and Proxmox: a machine named like a guest is unreachable, not down, while this one is down."
+                ),
+            )
+        ),
         "enabled": draft.tick(
             Field(
                 "enabled",

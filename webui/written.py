@@ -254,6 +254,7 @@ class Machine(Part):
     note: str = ""
     groups: tuple[Name, ...] = ()
     parents: tuple[Name, ...] = ()
+    adopts_guests: Yes = False
     division: Name | None = None
     interval: Pace | None = None
     attempts: Few | None = None
