@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
 import tempfile
@@ -17,7 +18,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
-from installation import until
+from installation import command, until
 from talkers import Talker, dripping, free_port, talking, within
 
 from config import processes
@@ -297,3 +298,10 @@ def test_a_tcp_server_that_drips_floods_or_speaks_http_fails_in_time(keep: Keep)
 def test_options_that_cannot_work_are_refused_when_they_are_set(values: dict[str, object], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         fill(Options, values)
+
+
+def test_the_command_line_looks_as_the_poller_does(port: int) -> None:
+    words = ("--set", f"port={port}", "--set", "question=www.example.test", "--set", "expect=192.0.2.1", "--json")
+    done = command("probe", "dns", "127.0.0.1", *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["failure"] is None

@@ -52,7 +52,7 @@ def chrony() -> Iterator[int]:
             f"port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.1\nlocal stratum 8\ncmdport 0\nbindcmdaddress /\n"
             f"pidfile {place}/pid\ndriftfile {place}/drift\n"
         )
-        user = ["-u", "root"] if os.geteuid() == 0 else []
+        user = ["-u", "root"] if os.geteuid() == 0 else ["-U"]
         child = processes.spawn([CHRONYD, "-d", "-x", *user, "-f", conf], death=signal.SIGKILL, quiet=True)
         keep = Keep()
         try:

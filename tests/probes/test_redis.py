@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from installation import until
+from installation import command, until
 from redisserver import Server, server
 from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
 from webpeers import Authority
@@ -267,3 +268,13 @@ def test_text_of_a_server_is_cleaned(keep: Keep) -> None:
 def test_options_that_cannot_work_are_refused_when_they_are_set(values: dict[str, object], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         fill(Options, values)
+
+
+def test_the_command_line_looks_as_the_poller_does(primary: Server) -> None:
+    done = command("probe", "redis", "127.0.0.1", "--set", f"port={primary.port}", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["failure"] is None
+    assert {"name": "redis.memory.max", "value": 67108864.0} in [
+        {"name": one["name"], "value": one["value"]} for one in told["measures"]
+    ]

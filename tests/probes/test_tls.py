@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
+from installation import command
 from postgresserver import before_tls
 from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
 from webpeers import Authority
@@ -292,3 +294,15 @@ def test_looks_leave_no_thread_and_no_open_file_behind(keep: Keep, authority: Au
 def test_options_that_cannot_work_are_refused_when_they_are_set(values: dict[str, object], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         fill(Options, values)
+
+
+def test_the_command_line_looks_as_the_poller_does(authority: Authority) -> None:
+    context, _ = authority.server("127.0.0.1")
+    with talking(wrapping(context)) as peer:
+        words = ("--set", f"port={peer.port}", "--set", f"ca={authority.pem}", "--json")
+        done = command("probe", "tls", "127.0.0.1", *words)
+        distrusting = command("probe", "tls", "127.0.0.1", "--set", f"port={peer.port}", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["failure"] is None
+    assert distrusting.returncode == 1
+    assert json.loads(distrusting.stdout)["failure"]["kind"] == "untrusted"
