@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One WinRM look beside pywinrm's `run_cmd`: our CPU, posts and bytes, against the listener of the tests.
 
-    python bench/winrm.py [--rounds 100]
+    python bench/winrm_look.py [--rounds 100]
 
 The listener is a process of its own. A look brings processors, memory, disks, network, up time and more; `run_cmd` is
 one command whose output would still have to be read (the usual way to one number), in a shell opened for it as
