@@ -19,6 +19,7 @@ ABSENT = frozenset((NULL, NO_SUCH_OBJECT, NO_SUCH_INSTANCE, END_OF_VIEW))
 _UNSIGNED = {COUNTER32: 5, GAUGE32: 5, TIME_TICKS: 5, COUNTER64: 9}  # the most octets each may have
 _FLOAT, _DOUBLE = b"\x9f\x78\x04", b"\x9f\x79\x08"  # an opaque-wrapped number, as net-snmp sends it
 _PARTS = 128  # sub-identifiers of one name (RFC 2578, section 3.5)
+_KEPT = 16  # octets of a suffix worth keeping: longer ones come from hostile agents too, and would fill the memory
 _LARGEST = 2**32 - 1
 
 Value = tuple[int, int | float | bytes | None]
@@ -70,9 +71,12 @@ def index(parts: Iterable[int]) -> bytes:
     return b"".join(map(_base128, parts))
 
 
-@lru_cache(maxsize=65536)
 def parts(content: bytes) -> tuple[int, ...]:
     """The sub-identifiers of an instance suffix. Raises Malformed."""
+    return _short_parts(content) if len(content) <= _KEPT else _parts(content)
+
+
+def _parts(content: bytes) -> tuple[int, ...]:
     found, value = [], 0
     for position, octet in enumerate(content):
         if octet == 0x80 and value == 0:
@@ -88,6 +92,9 @@ def parts(content: bytes) -> tuple[int, ...]:
         elif position == len(content) - 1:
             raise Malformed("a name that breaks off")
     return tuple(found)
+
+
+_short_parts = lru_cache(maxsize=32768)(_parts)
 
 
 def dotted(content: bytes) -> str:

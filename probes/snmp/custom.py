@@ -58,12 +58,9 @@ def judge(one: Custom, value: Value | None) -> Measure | Fact:
     if value is None:
         return Fact("snmp.value", "not offered by this device", one.label)
     tag, said = value
-    number = plain(clean(said)) if isinstance(said, bytes) else said
+    number = plain(clean(said) if isinstance(said, bytes) else said)
     if number is None:
-        return Fact("snmp.value", clean(said) if isinstance(said, bytes) else "", one.label)
+        return Fact("snmp.value", clean(said if isinstance(said, bytes) else str(said)), one.label)
     if tag == TIME_TICKS and one.unit in ("1", "s"):
         return Measure("snmp.value", number / 100 * one.factor, "s", one.label)
-    kind = "counter" if tag in COUNTERS else "gauge"
-    return Measure(
-        "snmp.value", float(number) * one.factor, one.unit, one.label, "counter" if kind == "counter" else "gauge"
-    )
+    return Measure("snmp.value", number * one.factor, one.unit, one.label, "counter" if tag in COUNTERS else "gauge")

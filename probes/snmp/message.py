@@ -24,6 +24,8 @@ ERRORS = {
 }  # fmt: skip
 """error-status by number (RFC 3416, section 3)."""
 
+_KEPT = 1024
+"""Octets of names in a request worth keeping: the names of the next page are the agent's, who may make them long."""
 _NULL = b"\x05\x00"
 _ID = b"\x02\x04"
 
@@ -44,9 +46,12 @@ def number(value: int) -> bytes:
     return _ID + value.to_bytes(4)
 
 
-@lru_cache(maxsize=4096)
 def asks(names: tuple[bytes, ...]) -> bytes:
     """The list of bindings of a request: names with NULL."""
+    return _kept_asks(names) if sum(map(len, names)) <= _KEPT else _asks(names)
+
+
+def _asks(names: tuple[bytes, ...]) -> bytes:
     return ber.wrap(SEQUENCE, b"".join(ber.wrap(SEQUENCE, ber.wrap(ber.OID, name) + _NULL) for name in names))
 
 
@@ -61,15 +66,25 @@ def community(version: int, word: bytes, body: bytes) -> bytes:
     return ber.wrap(SEQUENCE, bytes((INTEGER, 1, version)) + ber.wrap(OCTETS, word) + body)
 
 
-@lru_cache(maxsize=8192)
 def template(
     version: int, word: bytes, kind: int, names: tuple[bytes, ...], first: int, second: int
 ) -> tuple[bytes, bytes]:
     """What goes before and after the four octets of the request id in a whole message."""
+    make = _kept_template if sum(map(len, names)) <= _KEPT else _template
+    return make(version, word, kind, names, first, second)
+
+
+def _template(
+    version: int, word: bytes, kind: int, names: tuple[bytes, ...], first: int, second: int
+) -> tuple[bytes, bytes]:
     body = pdu(kind, LOWEST_ID, asks(names), first, second)
     whole = community(version, word, body)
     at = len(whole) - len(body) + body.index(_ID) + len(_ID)
     return whole[:at], whole[at + 4 :]
+
+
+_kept_asks = lru_cache(maxsize=4096)(_asks)
+_kept_template = lru_cache(maxsize=8192)(_template)
 
 
 def version_of(data: bytes) -> tuple[int, int, int]:

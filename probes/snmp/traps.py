@@ -23,6 +23,8 @@ _IF_DESCR, _IF_NAME = ber.name("1.3.6.1.2.1.2.2.1.2"), ber.name("1.3.6.1.2.1.31.
 _IF_INDEX = ber.name("1.3.6.1.2.1.2.2.1.1")
 _STANDARD = "1.3.6.1.6.3.1.1.5"
 _UPS, _APC = "1.3.6.1.2.1.33.2", "1.3.6.1.4.1.318.0"
+ENGINES = 10_000
+"""Engines whose clocks are remembered; past them the one heard first is forgotten."""
 SHOWN = 3
 """Bindings told of a trap we have no words for."""
 
@@ -102,6 +104,8 @@ class Heard:
         if user.auth:
             usm.verify(user, got)
             now = time.monotonic()
+            if (got.engine, user.name) not in self._engines and len(self._engines) >= ENGINES:
+                del self._engines[next(iter(self._engines))]
             authority = self._engines.setdefault((got.engine, user.name), Authority(got.engine))
             authority.hear(got.boots, got.time, now)
         found = usm.scoped(user, got)

@@ -299,9 +299,11 @@ def verify(user: User, got: Received) -> None:
 
 
 def scoped(user: User, got: Received, engine: bytes | None = None) -> Pdu:
-    """The PDU inside; `engine` is the context engine it must be of, if any. Raises Malformed."""
+    """The PDU inside; `engine` is the context engine it must be of, if any. Raises Malformed or Unauthentic."""
     data, at, end = got.data, got.scoped_at, got.end
     if got.flags & PRIV:
+        if not user.priv:
+            raise Unauthentic("it is encrypted, though it was asked in the clear")
         secret, stop = ber.octets(data, at, end)
         if stop != end:
             raise Malformed("something follows the encrypted part")

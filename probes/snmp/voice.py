@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from probes.snmp import message, usm
 from probes.snmp.ber import Malformed
@@ -17,7 +17,7 @@ class Community:
     """Version 1 or 2c: a word in the clear."""
 
     version: int
-    word: bytes
+    word: bytes = field(repr=False)
 
     def ask(self, number: int, kind: int, names: tuple[bytes, ...], first: int, second: int) -> bytes:
         """The message of a request (message.pdu)."""

@@ -211,3 +211,29 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
         line.bind(("127.0.0.1", 0))
         return int(line.getsockname()[1])
+
+
+SYSTEM: Tree = {
+    "1.3.6.1.2.1.1.1.0": words("a small agent"),
+    "1.3.6.1.2.1.1.3.0": whole(123456, ber.TIME_TICKS),
+    "1.3.6.1.2.1.1.5.0": words("small"),
+}
+
+
+def ports(count: int, first: int = 1, **cells: int) -> Tree:
+    """An ifTable of `count` rows whose numbers begin at `first`."""
+    tree: Tree = {}
+    for at in range(first, first + count):
+        entry = "1.3.6.1.2.1.2.2.1"
+        tree |= {
+            f"{entry}.2.{at}": words(f"port{at}"),
+            f"{entry}.3.{at}": whole(6),
+            f"{entry}.5.{at}": whole(cells.get("speed", 100_000_000), ber.GAUGE32),
+            f"{entry}.7.{at}": whole(cells.get("admin", 1)),
+            f"{entry}.8.{at}": whole(cells.get("oper", 1)),
+            f"{entry}.10.{at}": whole(cells.get("receive", 1000), ber.COUNTER32),
+            f"{entry}.14.{at}": whole(0, ber.COUNTER32),
+            f"{entry}.16.{at}": whole(cells.get("transmit", 2000), ber.COUNTER32),
+            f"{entry}.20.{at}": whole(0, ber.COUNTER32),
+        }
+    return tree

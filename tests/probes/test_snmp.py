@@ -9,7 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from snmpagents import AUTH, COMMUNITY, PRIV, Agent, Snmpd, Tree, free_port, responding, response, whole, words
+from snmpagents import (
+    AUTH,
+    COMMUNITY,
+    PRIV,
+    SYSTEM,
+    Agent,
+    Snmpd,
+    free_port,
+    ports,
+    responding,
+    response,
+    whole,
+    words,
+)
 
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes import names, snmp
@@ -244,31 +257,6 @@ async def test_pysnmp_reads_every_value_the_same(snmpd: Snmpd) -> None:
 
 
 # ---- an agent that errs ----
-
-SYSTEM: Tree = {
-    "1.3.6.1.2.1.1.1.0": words("a small agent"),
-    "1.3.6.1.2.1.1.3.0": whole(123456, ber.TIME_TICKS),
-    "1.3.6.1.2.1.1.5.0": words("small"),
-}
-
-
-def ports(count: int, first: int = 1, **cells: int) -> Tree:
-    """An ifTable of `count` rows."""
-    tree: Tree = {}
-    for at in range(first, first + count):
-        entry = "1.3.6.1.2.1.2.2.1"
-        tree |= {
-            f"{entry}.2.{at}": words(f"port{at}"),
-            f"{entry}.3.{at}": whole(6),
-            f"{entry}.5.{at}": whole(cells.get("speed", 100_000_000), ber.GAUGE32),
-            f"{entry}.7.{at}": whole(cells.get("admin", 1)),
-            f"{entry}.8.{at}": whole(cells.get("oper", 1)),
-            f"{entry}.10.{at}": whole(cells.get("receive", 1000), ber.COUNTER32),
-            f"{entry}.14.{at}": whole(0, ber.COUNTER32),
-            f"{entry}.16.{at}": whole(cells.get("transmit", 2000), ber.COUNTER32),
-            f"{entry}.20.{at}": whole(0, ber.COUNTER32),
-        }
-    return tree
 
 
 @pytest.mark.parametrize("version", ["1", "2c"])

@@ -60,6 +60,9 @@ def read(seen: Seen) -> Found:
     """Every interface by its name. Counters of 32 bits are made whole again where that is beyond doubt."""
     rows = seen.rows("ifTable")
     extended = seen.rows("ifXTable")
+    if rows:  # interfaces come and go on some devices by the thousand: what is gone is forgotten
+        kept = seen.memory.get("octets", {})
+        seen.memory["octets"] = {key: value for key, value in kept.items() if key[0] in rows}
     for index, name in distinct({i: _name(row, extended.get(i, {})) for i, row in rows.items()}, "interface").items():
         row, more = rows[index], extended.get(index, {})
         speed = speed_of(row, more)

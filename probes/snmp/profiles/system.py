@@ -8,6 +8,8 @@ from probes.snmp import ber
 from probes.snmp.profiles.base import Found, Profile, Seen, group, measure
 
 _TICKS = 100.0  # TimeTicks are hundredths of a second (RFC 2578, section 7.1.8)
+_LONGEST = 2.0**31
+"""Seconds: the most snmpEngineTime can say (RFC 3411). An agent that says more does not know."""
 
 SYSTEM = group(
     "1.3.6.1.2.1.1",
@@ -30,14 +32,17 @@ TEXTS = {
 
 def agent_uptime(seen: Seen) -> float | None:
     """Seconds the agent runs: sysUpTime, else snmpEngineTime."""
-    ticks = seen.number("sysUpTime")
-    return ticks / _TICKS if ticks is not None else seen.number("snmpEngineTime")
+    ticks = _seconds(seen.number("sysUpTime"), _TICKS)
+    return ticks if ticks is not None else _seconds(seen.number("snmpEngineTime"))
 
 
 def host_uptime(seen: Seen) -> float | None:
     """Seconds the machine runs, where the agent can say (hrSystemUptime)."""
-    ticks = seen.number("hrSystemUptime")
-    return ticks / _TICKS if ticks is not None else None
+    return _seconds(seen.number("hrSystemUptime"), _TICKS)
+
+
+def _seconds(value: float | None, per_second: float = 1.0) -> float | None:
+    return value / per_second if value is not None and 0 <= value <= _LONGEST * per_second else None
 
 
 def read(seen: Seen) -> Found:
