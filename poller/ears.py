@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,8 +40,8 @@ WAITING = 5_000
 NOTED = 3
 """Syslog messages as bad as this (error) or worse become notes."""
 LINE = 8192
-STREAMS = 200
-"""Machines that may send syslog over TCP at once."""
+STREAMS, STREAMS_EACH = 200, 4
+"""Connections that may send syslog over TCP at once: of all machines, and of one."""
 NAMES_EVERY = 300.0
 _INSERT = (
     "insert into note (host_id, at, source, severity, text)"
@@ -54,7 +54,7 @@ class _Speaker:
     """One machine as heard."""
 
     host: HostPlan
-    communities: tuple[str, ...]
+    communities: tuple[str, ...] = field(repr=False)
     users: tuple[User, ...]
     minute: float = 0.0
     notes: int = 0
@@ -77,7 +77,7 @@ class Counts:
 class Ears:
     """Listens at `traps` and `syslog` (address, port; None: not at all). `look` is called with machines to look at now."""
 
-    url: str
+    url: str = field(repr=False)
     keep: Keep
     look: Callable[[HostPlan], None]
     traps: tuple[str, int] | None
@@ -89,7 +89,7 @@ class Ears:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _open: list[Any] = field(default_factory=list)
     _plan: Plan = field(default_factory=lambda: Plan({}))
-    _streams: int = 0
+    _streams: Counter[str] = field(default_factory=Counter)
 
     async def open(self) -> None:
         """Begin to listen. Raises OSError with a sentence where an address cannot be taken."""
@@ -228,10 +228,12 @@ class Ears:
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Syslog over TCP: octet counts or lines (RFC 6587). A stranger, and a line without end, is hung up on."""
-        address = str(writer.get_extra_info("peername")[0])
-        self._streams += 1
+        peer = writer.get_extra_info("peername")  # None where it hung up before we could ask
+        address = _bare(peer[0]) if peer else ""
+        self._streams[address] += 1
         try:
-            if self._streams > STREAMS or address not in self._speakers:
+            full = self._streams[address] > STREAMS_EACH or self._streams.total() > STREAMS
+            if full or address not in self._speakers:
                 self.counts.strangers += 1
                 return
             while True:
@@ -243,7 +245,9 @@ class Ears:
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, OSError, TimeoutError):
             return
         finally:
-            self._streams -= 1
+            self._streams[address] -= 1
+            if not self._streams[address]:
+                del self._streams[address]
             writer.close()
 
 
@@ -268,11 +272,17 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = transport  # type: ignore[assignment]
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        address = str(addr[0]).partition("%")[0].removeprefix("::ffff:")
-        self._hear(data, address, lambda answer: self._transport.sendto(answer, addr) if self._transport else None)
+        self._hear(
+            data, _bare(addr[0]), lambda answer: self._transport.sendto(answer, addr) if self._transport else None
+        )
 
     def error_received(self, exc: Exception) -> None:
         """An answer of ours did not arrive: no matter."""
+
+
+def _bare(address: str) -> str:
+    """An address as a plan knows it: without the interface, and of version 4 where it is only wrapped in 6."""
+    return address.partition("%")[0].removeprefix("::ffff:")
 
 
 def _secrets(host: HostPlan) -> tuple[tuple[str, ...], tuple[User, ...]]:

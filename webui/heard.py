@@ -34,7 +34,7 @@ def call(check_id: int, mac: str, what: str = "0") -> Response:
 
     What it sends along, to 4 KiB, is kept as text. Answers 404 for a URL that is not ours, whatever else is wrong.
     """
-    if not hmac.compare_digest(mac, signature(check_id)):
+    if not hmac.compare_digest(mac.encode(), signature(check_id).encode()):
         abort(404)
     outcome = _outcome(what)
     check = store.session().get(Check, check_id)

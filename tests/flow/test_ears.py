@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -217,6 +218,32 @@ async def test_a_syslog_check_counts_what_came_since_the_last_look(database_url:
         values: dict[str, Any] = {m.name: m.value for m in syslog.look(target, heard.ears.keep).measures}
         assert values == {"syslog.messages": 4, "syslog.messages.bad": 2, "syslog.messages.found": 1}
         assert {m.value for m in syslog.look(target, heard.ears.keep).measures} == {0}
+
+
+async def test_a_machine_cannot_take_the_lines_of_the_others_and_one_that_hangs_up_at_once_does_no_harm(
+    database_url: str, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening(database_url, watched(session)) as heard:
+        lines = [socket.create_connection(("127.0.0.1", heard.syslog)) for _ in range(ears.STREAMS_EACH + 3)]
+        await asyncio.sleep(0.3)
+        for line in lines[-3:]:
+            assert await asyncio.to_thread(line.recv, 1) == b""
+        for line in lines:
+            line.close()
+        await asyncio.sleep(0.3)
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", heard.syslog)) as rude:
+                rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await run("logger", "-n", "127.0.0.1", "-P", str(heard.syslog), "-T", "-p", "daemon.err", "after all that")
+        (note,) = await said(session)
+        assert "after all that" in note.text
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def test_the_text_of_the_ears_holds_no_secret(database_url: str, session: Session) -> None:
+    async with listening("postgresql://pantau:hidden-word@127.0.0.1:1/nowhere", watched(session)) as heard:
+        assert WORD not in repr(heard.ears)
+        assert "hidden-word" not in repr(heard.ears)
 
 
 async def test_notes_wait_while_postgresql_is_away(session: Session) -> None:

@@ -58,7 +58,7 @@ def test_a_failure_is_kept_with_its_words_made_harmless(
     assert len(row.said) <= 300
 
 
-@pytest.mark.parametrize("harm", ["", "0" * 32, "x/start", "../1"])
+@pytest.mark.parametrize("harm", ["", "0" * 32, "x/start", "../1", "\u00e9" * 32, "\U0001f600/0"])
 def test_nobody_reports_for_a_job_whose_url_they_do_not_know(
     rina: Visitor, stranger: Visitor, job: Check, session: Session, harm: str
 ) -> None:
