@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)  # not the directory of this file: it has the name of a library
+sys.path.insert(0, str(ROOT))
 
 import requests.adapters  # noqa: E402
 import winrm  # noqa: E402
