@@ -131,6 +131,9 @@ class _Work:
         self._credentials = {row.name: row for row in session.scalars(select(Credential))}
         loaded = (selectinload(Host.groups), selectinload(Host.parents), selectinload(Host.checks))
         self._hosts = {row.name: row for row in session.scalars(select(Host).options(*loaded))}
+        self._limits: dict[tuple[int | None, int | None], list[Threshold]] = {}
+        for limit in session.scalars(select(Threshold).order_by(Threshold.id)):
+            self._limits.setdefault((limit.host_id, limit.group_id), []).append(limit)
         self._divisions = {row.name: row for row in session.scalars(select(Division))}
         self._counted = {"+": 0, "~": 0, "-": 0}
 
@@ -212,7 +215,6 @@ class _Work:
             self._session.add(row)
             looks = (Look.model_validate({"kind": "icmp", "name": "ping"}),) if looks is None else looks
             row.groups, row.division = self._named_groups(machine, where), division
-            self._session.flush()
             yield f"+ host {machine.name}"
         else:
             edits = _edits(row, values)
@@ -227,7 +229,10 @@ class _Work:
                 yield f"~ host {machine.name}: {', '.join(edits)}"
         if looks is not None:
             yield from self._checks(row, looks, where)
-        yield from self._thresholds(machine.thresholds, machine.name, host_id=row.id)
+        if row.id is None and machine.thresholds:
+            self._session.flush()  # they name it by its number; without any, a thousand machines are one statement
+        if row.id is not None:
+            yield from self._thresholds(machine.thresholds, machine.name, host_id=row.id)
 
     def _named_groups(self, machine: Machine, where: str) -> list[HostGroup]:
         for name in machine.groups:
@@ -242,7 +247,8 @@ class _Work:
             if kinds.get(name) != check.kind:  # another kind has another history: it is another check
                 host.checks.remove(there.pop(name))
                 yield f"- check {host.name}/{name}"
-        self._session.flush()
+        if len(there) < len(kinds) and host.id is not None:
+            self._session.flush()  # a name that is free again may be taken by another kind
         for number, look in enumerate(looks):
             place = f"{where}, checks[{number}] '{look.name}'"
             credential = None
@@ -261,7 +267,6 @@ class _Work:
         if row is None:
             options = _stored(look)
             host.checks.append(Check(kind=look.kind, name=look.name, options=options, credential=credential, **values))
-            self._session.flush()
             yield f"+ check {host.name}/{look.name}"
             return
         edits = _edits(row, values)
@@ -277,11 +282,7 @@ class _Work:
             yield f"~ check {host.name}/{look.name}: {', '.join(edits)}"
 
     def _thresholds(self, limits: Sequence[Limit], owner: str, **owned: int) -> Iterator[str]:
-        rows = self._session.scalars(
-            select(Threshold).where(
-                Threshold.host_id == owned.get("host_id"), Threshold.group_id == owned.get("group_id")
-            )
-        )
+        rows = self._limits.get((owned.get("host_id"), owned.get("group_id")), ())
         there = {(row.measure, row.part, row.state): row for row in rows}
         for key in list(there):
             if key not in {limit.key for limit in limits}:

@@ -81,9 +81,12 @@ def undo(row: Addition) -> None:
             gettext("Nothing was undone: other machines have these as their parents: %(names)s.", names=shown)
         )
     old = [Machine.model_validate(entry) for entry in row.before.values() if entry is not None]
-    document = Document(version=1, hosts=tuple(old), remove=tuple(new))
-    list(documents.apply(database, document, _no_secret, local=False))
+    if old:
+        list(documents.apply(database, Document(version=1, hosts=tuple(old)), _no_secret, local=False))
     database.flush()
+    # Thousands go in one statement; whatever hangs on them goes by the tables' own rules.
+    database.execute(delete(Host).where(Host.name.in_(new)), execution_options={"synchronize_session": False})
+    database.expire_all()
     unused = ~exists().where(host_in_group.c.group_id == HostGroup.id)
     database.execute(delete(HostGroup).where(HostGroup.name.in_(row.groups.get("groups", [])), unused))
     empty = ~exists().where(Host.division_id == Division.id)

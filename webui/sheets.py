@@ -17,8 +17,8 @@ from webui.addresses import ODD
 from webui.language import gettext
 
 MOST_BYTES = 1 << 20
-MOST_ROWS, MOST_COLUMNS, LONGEST = 5000, 40, 500
-MOST_PARTS, MOST_UNPACKED, MOST_RATIO = 200, 32 << 20, 200
+MOST_ROWS, MOST_COLUMNS, LONGEST = 2000, 40, 500
+MOST_PARTS, MOST_UNPACKED, MOST_RATIO = 200, 8 << 20, 200
 """Of an XLSX file: its parts, their size unpacked, and how much larger than packed they may be."""
 DELIMITERS = "\t;,|"
 FORBIDDEN = re.compile(rb"<!(DOCTYPE|ENTITY)|<\x00!\x00", re.IGNORECASE)

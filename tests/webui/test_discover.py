@@ -237,11 +237,13 @@ def test_rows_come_in_while_one_looks_and_what_was_unticked_stays_unticked(
     page = enter(browse(width, height, scheme, locale))
     page.goto(f"/discover/{asked.id}")
     page.locator('input[name="address"][value="10.0.0.1"]').uncheck()
+    page.locator('input[name="address"][value="10.0.0.5"]').focus()
     session.add(Found(discovery_id=asked.id, address="10.0.0.19", place=18, seen={**SEEN, "rtt": 0.003}))
     session.commit()
     page.wait_for_selector('input[name="address"][value="10.0.0.19"]')
     assert not page.locator('input[name="address"][value="10.0.0.1"]').is_checked()
     assert page.locator('input[name="address"][value="10.0.0.5"]').is_checked()
+    assert evaluate(page, "document.activeElement.value") == "10.0.0.5"
     assert not accessible(page)
     assert evaluate(page, "document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     assert evaluate(page, "JSON.stringify(window.violations)") == "[]"

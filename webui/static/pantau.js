@@ -11,7 +11,7 @@ const sources = new WeakMap(); // what the server sent for an element, before we
 const swap = (now, then) => {
   const held = document.activeElement;
   if (now.contains(held) && held.matches("input:not([type=checkbox]), select, textarea")) return; // somebody is typing there
-  const address = now.contains(held) && held.getAttribute("href");
+  const address = now.contains(held) && held.getAttribute("href"), id = now.contains(held) && held.id;
   sources.set(then, then.outerHTML);
   for (const box of now.querySelectorAll("input[type=checkbox][id]")) { // what was ticked by hand stays as it was ticked
     const twin = box.checked !== box.defaultChecked && then.querySelector(`#${CSS.escape(box.id)}`);
@@ -19,7 +19,8 @@ const swap = (now, then) => {
   }
   if (then.dataset.state !== now.dataset.state) then.classList.add("fresh");
   now.replaceWith(document.adoptNode(then));
-  if (address) then.querySelector(`[href="${CSS.escape(address)}"]`)?.focus();
+  if (id) document.getElementById(id)?.focus();
+  else if (address) then.querySelector(`[href="${CSS.escape(address)}"]`)?.focus();
 };
 
 // ---- live regions: elements with data-live="key" are fetched anew with their page and swapped when they differ
