@@ -207,8 +207,6 @@ def _pace(draft: Draft, host: Host, check: Check | None, values: dict[str, Any])
             high=300,
         )
     )
-    if values["deadline_s"] is None:
-        draft.blame("deadline", gettext("Please fill in this field."))
 
 
 def _keep(host: Host, probe: Probe, check: Check | None, form: Form) -> bool:

@@ -49,6 +49,8 @@ class Draft:
         """A number within the field's bounds, or None where it is left empty."""
         text = self._put(field).strip()
         if self._typed is None or not text:
+            if self._typed is not None and field.required:
+                self.blame(field.name, gettext("Please fill in this field."))
             return None
         try:
             return number(text, int if field.whole else float, field.low, field.high)
