@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.heard import Job
-from domain.inventory import Check, Credential
+from domain.inventory import Check
 from domain.requests import Look
 from tests.webui.cast import Town, Visitor
 
@@ -79,22 +79,3 @@ def test_a_form_nobody_has_filled_in_blames_nobody(rina: Visitor, town: Town) ->
     sent = rina.post(f"/machines/{host.id}/checks/new?kind=icmp", {"name": "p", "deadline": "", "reachability": "yes"})
     assert sent.status_code == 422
     assert "Please fill in this field" in sent.text
-
-
-def test_snmp_credentials_are_a_community_or_a_user_with_two_passwords(rina: Visitor, session: Session) -> None:
-    form = "/credentials/new?sort=snmp"
-    assert rina.post(form, {"name": "Switches", "password": "word"}).status_code == 303
-    assert (
-        rina.post(
-            form, {"name": "Core", "username": "watcher", "password": "12345678", "passphrase": "87654321"}
-        ).status_code
-        == 303
-    )
-    kinds = {row.name: (row.kind, row.username) for row in session.scalars(select(Credential))}
-    assert kinds == {"Switches": ("community", ""), "Core": ("snmp_v3", "watcher")}
-    short = rina.post(form, {"name": "Short", "username": "watcher", "password": "1234567"})
-    assert short.status_code == 422
-    assert "at least 8 characters" in short.text
-    nobody = rina.post(form, {"name": "Nobody", "password": "word", "passphrase": "87654321"})
-    assert nobody.status_code == 422
-    assert "87654321" not in nobody.text

@@ -205,3 +205,24 @@ def test_a_check_is_tried_climbed_rung_by_rung_and_saved_without_typing_the_secr
     kept = session.scalars(select(Credential)).one()
     assert json.loads(opener.open(kept.sealed, f"credential:{kept.seal_id}")) == {"password": CANARY}
     assert session.scalars(select(Check).where(Check.name == "inside")).one().credential_id == kept.id
+
+
+def test_snmp_credentials_are_a_community_or_a_user_with_two_passwords(
+    rina: Visitor, session: Session, opener: vault.Opener
+) -> None:
+    form = "/credentials/new?sort=snmp"
+    assert rina.post(form, {"name": "Switches", "password": "word"}).status_code == 303
+    assert (
+        rina.post(
+            form, {"name": "Core", "username": "watcher", "password": "12345678", "passphrase": "87654321"}
+        ).status_code
+        == 303
+    )
+    kinds = {row.name: (row.kind, row.username) for row in session.scalars(select(Credential))}
+    assert kinds == {"Switches": ("community", ""), "Core": ("snmp_v3", "watcher")}
+    short = rina.post(form, {"name": "Short", "username": "watcher", "password": "1234567"})
+    assert short.status_code == 422
+    assert "at least 8 characters" in short.text
+    nobody = rina.post(form, {"name": "Nobody", "password": "word", "passphrase": "87654321"})
+    assert nobody.status_code == 422
+    assert "87654321" not in nobody.text
