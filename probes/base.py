@@ -39,12 +39,14 @@ class Keep:
         """The thing kept under `key`, or None."""
         return self._things.get(key)
 
-    def drop(self, key: tuple[Any, ...]) -> None:
-        """Close and forget what is kept under `key`, if anything."""
+    def drop(self, key: tuple[Any, ...], only: object = None) -> None:
+        """Close and forget what is kept under `key`, if anything; with `only`, where it is that very thing."""
         with self._lock:
-            thing = self._things.pop(key, None)
-        if thing is not None:
-            thing.close()
+            thing = self._things.get(key)
+            if thing is None or (only is not None and thing is not only):
+                return
+            del self._things[key]
+        thing.close()
 
     def keys(self) -> Iterator[tuple[Any, ...]]:
         """The keys kept now (a copy: dropping while iterating is allowed)."""

@@ -15,16 +15,14 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TypeVar
-
-import paramiko
 
 from domain.reading import Fact, Failure, FailureKind, Measure, Reading, Target
 from probes import ssh
 from probes.base import Keep, Probe, Produces, option
-from probes.limits import Deadline, TooLate, clean
-from probes.ssh.session import Broken, Session
+from probes.limits import Deadline, clean
+from probes.ssh.files import Broken, Entry, Files, Unreadable
+from probes.ssh.session import Session, Unoffered
 from probes.unix import parts, snapshot
 
 LINES = 30
@@ -172,78 +170,70 @@ def _look(session: Session, options: Options, read: _Read, deadline: Deadline) -
 def _by_sftp(
     session: Session, files: tuple[File, ...], logs: tuple[Log, ...], read: _Read, now: float, deadline: Deadline
 ) -> list[Measure | Fact | str]:
-    try:
-        client = session.files(deadline)
-    except Broken as none:
-        return [f"files cannot be looked at, because the machine offers no SFTP ({none})"]
     told: list[Measure | Fact | str] = []
     try:
-        for file in files:
-            told += _tried(file.label, file.directory, _newest(client, file, now), deadline)
-        for log in logs:
-            told += _tried(log.label, log.path, _matches(client, log, read), deadline)
-    finally:
-        client.close()
+        with session.files(deadline) as opened:
+            for file in files:
+                told += _tried(file.label, file.directory, _newest(opened, file, now))
+            for log in logs:
+                told += _tried(log.label, log.path, _matches(opened, log, read))
+    except Unoffered as none:
+        told.append(f"files cannot be looked at, because the machine offers no SFTP ({none})")
     return told
 
 
-def _tried(
-    label: str, path: str, work: Iterator[Measure | Fact | str], deadline: Deadline
-) -> list[Measure | Fact | str]:
+def _tried(label: str, path: str, work: Iterator[Measure | Fact | str]) -> list[Measure | Fact | str]:
     try:
         return list(work)
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        if deadline.passed():
-            raise TooLate(f"not finished after {deadline.seconds:g} s") from None
-        if isinstance(error, FileNotFoundError):
-            reason = "there is no such place"
-        elif isinstance(error, PermissionError):
-            reason = "this account may not read it"
-        else:
-            reason = clean(str(error), 80) or "the machine gives no reason"
-        return [f"{label}: {path} cannot be read, {reason}"]
+    except Unreadable as error:
+        return [f"{label}: {path} cannot be read, {error}"]
 
 
-def _newest(client: paramiko.SFTPClient, file: File, now: float) -> Iterator[Measure | Fact | str]:
+def _newest(opened: Files, file: File, now: float) -> Iterator[Measure | Fact | str]:
     """The newest file of the pattern by its time of change, and how many there are."""
-    newest: paramiko.SFTPAttributes | None = None
+    newest: Entry | None = None
     count = 0
-    for entry in islice(client.listdir_iter(file.directory, read_aheads=10), ENTRIES):
-        if entry.st_mode is not None and not stat.S_ISREG(entry.st_mode):
+    for at, entry in enumerate(opened.entries(file.directory)):
+        if at >= ENTRIES:
+            raise Unreadable(f"it holds more than {ENTRIES} entries; keep these files in a place of their own")
+        if entry.mode is not None and not stat.S_ISREG(entry.mode):
             continue
-        if fnmatch.fnmatchcase(str(entry.filename), file.pattern):
+        if fnmatch.fnmatchcase(entry.name.decode("utf-8", "replace"), file.pattern):
             count += 1
-            if newest is None or (entry.st_mtime or 0) > (newest.st_mtime or 0):
+            if newest is None or entry.changed > newest.changed:
                 newest = entry
     yield Measure("file.count", float(count), of=file.label)
     if newest is None:
         yield f"{file.label}: nothing in {file.directory} is named {file.pattern}"
         return
-    age = max(0.0, now - (newest.st_mtime or 0))
+    name, age = clean(newest.name), max(0.0, now - newest.changed)
     yield Measure("file.newest.age", age, "s", file.label)
-    yield Measure("file.newest.size", float(newest.st_size or 0), "By", file.label)
-    yield Fact("file.newest.name", clean(str(newest.filename)), file.label)
+    yield Measure("file.newest.size", float(newest.size), "By", file.label)
+    yield Fact("file.newest.name", name, file.label)
     if file.within is not None and age > file.within:
         yield f"{file.label}: the newest file is {_span(age)} old, more than {_span(file.within)}"
-    elif not newest.st_size:
-        yield f"{file.label}: the newest file, {clean(str(newest.filename), 60)}, is empty"
+    elif not newest.size:
+        yield f"{file.label}: the newest file, {clean(name, 60)}, is empty"
 
 
-def _matches(client: paramiko.SFTPClient, log: Log, read: _Read) -> Iterator[Measure | Fact | str]:
-    """Lines with the words since the last look; from the first on, what is new is counted. A log that shrank is new."""
-    size = client.stat(log.path).st_size or 0
+def _matches(opened: Files, log: Log, read: _Read) -> Iterator[Measure | Fact | str]:
+    """Lines with the words since the last look; from the first on, what is new is counted. A log that shrank is new.
+
+    A line still being written counts when it is whole.
+    """
+    size = opened.stat(log.path).size
     key = f"{log.label}\0{log.path}"
     before = read.sizes.get(key)
-    read.sizes[key] = size
     if before is None:
+        read.sizes[key] = size
         yield Measure("log.matches", 0.0, of=log.label)
         return
     start = max(before if size >= before else 0, size - TAIL)
-    text = b""
-    if size > start:
-        with client.open(log.path, "rb") as opened:
-            opened.seek(start)
-            text = opened.read(size - start)
+    text = opened.read(log.path, start, size - start) if size > start else b""
+    whole = text.rfind(b"\n") + 1
+    if whole or len(text) < TAIL:
+        text = text[:whole]
+    read.sizes[key] = start + len(text)
     lines = [line for line in text.split(b"\n") if log.words in line]
     yield Measure("log.matches", float(len(lines)), of=log.label)
     if lines:

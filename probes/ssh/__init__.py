@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,8 @@ from probes import names, unix
 from probes.base import Keep, Probe, option
 from probes.limits import Deadline, Guard, TooLate, TooMuch
 from probes.refusals import Refusals, digest
-from probes.ssh.session import Broken, Gate, Refused, Session, connect
+from probes.ssh.files import Broken
+from probes.ssh.session import Gate, Refused, Session, connect
 
 LET_GO = 330.0
 """Seconds unused after which a session is closed: machines looked at less often log in anew each time."""
@@ -28,7 +30,14 @@ class Options:
     host_keys: tuple[str, ...] = option("Trusted host keys", default=(), hidden=True)
 
 
+WAIT = 3.0
+"""Seconds a look waits for another check's use of the session, before it logs in on its own for this once."""
+
 Do = Callable[[Session, Deadline], Reading]
+
+
+class _Busy(Exception):
+    """Another check uses the session for longer than this look can wait."""
 
 
 def look(target: Target, keep: Keep) -> Reading:
@@ -61,51 +70,61 @@ def inside(target: Target, keep: Keep, do: Do) -> Reading:
         refusals.count = 0
         return reading
     except Refused as refused:
-        keep.drop(key)
         if refused.failure.kind is FailureKind.DENIED:
             refusals.again()
         return Reading(failure=refused.failure, facts=_offered(options, refused.offered))
     except names.Unresolved as unknown:
         return unknown.reading()
     except TooLate:
-        keep.drop(key)
         return Reading.failed(
             FailureKind.TIMEOUT, f"The machine did not finish answering within {target.deadline:g} s."
         )
     except TooMuch as much:
-        keep.drop(key)
         return Reading.failed(FailureKind.UNSUPPORTED, f"The machine {much}: that is no answer to what was asked.")
     except Broken as broken:
-        keep.drop(key)
-        return Reading.failed(FailureKind.UNSUPPORTED, f"The shell on the machine does not do as asked: {broken}.")
+        return Reading.failed(FailureKind.UNSUPPORTED, f"What the machine answers over SSH is of no use: {broken}.")
 
 
 def _inside(target: Target, key: tuple[object, ...], secret: Secret, keep: Keep, deadline: Deadline, do: Do) -> Reading:
     options: Options = target.options
+
+    def fresh() -> Session:
+        keep.get(("ssh", "gate"), Gate).wait(deadline)
+        place = names.of(keep).find(target.address, deadline.remaining())[0]
+        return connect(place, options.port, secret, options.host_keys, deadline)
+
     kept: Session | None = keep.peek(key)
     if kept is not None and (not kept.alive or (options.host_keys and kept.host_key not in options.host_keys)):
-        keep.drop(key)
+        keep.drop(key, kept)
         kept = None
-    if kept is not None:
-        try:
-            return _through(kept, options, deadline, do)
-        except Broken:
-            keep.drop(key)  # the server was restarted, or cut us off: once more with a fresh session
-    keep.get(("ssh", "gate"), Gate).wait(deadline)
-    place = names.of(keep).find(target.address, deadline.remaining())[0]
-    fresh = keep.get(key, lambda: connect(place, options.port, secret, options.host_keys, deadline))
-    return _through(fresh, options, deadline, do)
+    try:
+        if kept is not None:
+            try:
+                return _through(kept, options, deadline, do)
+            except Broken:
+                keep.drop(key, kept)  # the server was restarted, or cut us off: once more with a fresh session
+        return _through(keep.get(key, fresh), options, deadline, do)
+    except _Busy:
+        with contextlib.closing(fresh()) as own:
+            return _through(own, options, deadline, do)
 
 
 def _through(session: Session, options: Options, deadline: Deadline, do: Do) -> Reading:
-    if not session.busy.acquire(timeout=deadline.check()):
-        raise TooLate(f"not finished after {deadline.seconds:g} s")
+    """What `do` brings, alone with the session. One that fails is closed, so that nobody goes on with it."""
+    if not session.busy.acquire(timeout=min(WAIT, deadline.check() / 3)):
+        raise _Busy
     try:
+        if not session.alive:
+            raise Broken("another check found it broken")
+        session.used = time.monotonic()
         with Guard(deadline) as guard:
             guard.hold(session.line)
             reading = do(session, deadline)
         (sent, received), session.accounted = session.accounted, session.traffic
         cost = Cost(session.accounted[0] - sent, session.accounted[1] - received)
+    except (Broken, Refused, TooLate, TooMuch):
+        session.close()
+        raise
     finally:
         session.busy.release()
     shown = "" if options.host_keys else f"{session.host_key} {session.fingerprint}"

@@ -11,14 +11,16 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, cast
 
 import paramiko
 
 from domain.reading import Failure, FailureKind, Secret
 from probes import unix
-from probes.limits import PROBE_BYTES, Deadline, Guard, TooLate, TooMuch, clean
+from probes.limits import PROBE_BYTES, Deadline, Guard, Meter, TooLate, TooMuch, clean
 from probes.names import Place
+from probes.ssh.files import Broken, Files
 from probes.tcp import refusal
 
 # What a machine does wrong is a Failure with a sentence; paramiko would also write tracebacks of its threads.
@@ -29,6 +31,8 @@ IDLE_CHECK = 10.0
 closed: a thousand idle transports then burn half a core. It is a private attribute: tests watch that it still works."""
 LINE_BYTES = 2 * PROBE_BYTES
 """The most bytes one connection takes in from one look to the next."""
+FILE_BYTES = 20 * PROBE_BYTES
+"""The most bytes of files and their names that one look reads."""
 KEX_FIRST = ("curve25519-sha256@libssh.org", "curve25519-sha256")
 
 
@@ -41,8 +45,8 @@ class Refused(Exception):
         self.offered = offered
 
 
-class Broken(Exception):
-    """The session no longer works; a fresh one may."""
+class Unoffered(Exception):
+    """The machine works, but does not offer this; the text is its reason."""
 
 
 class CountedSocket:
@@ -114,15 +118,11 @@ class Session:
         """One look through the kept shell, bringing what is `wanted` (unix.call). Raises Broken, TooLate, TooMuch, or Refused where there is no shell."""
         nonce = secrets.token_hex(8)
         self._line.allow()
-        try:
+        with _told(deadline):
             channel = self._shell(deadline)
             channel.settimeout(deadline.check())
             channel.sendall(unix.call(nonce, *wanted).encode())
             text = _until(channel, f"@@end {nonce}\n".encode(), deadline)
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            if deadline.passed():
-                raise TooLate(f"not finished after {deadline.seconds:g} s") from None
-            raise Broken(str(error)) from None
         snapshot = unix.read(text.decode("utf-8", "replace"), nonce)
         if snapshot is None:
             raise Broken("the answer is not that of the look asked for")
@@ -133,34 +133,31 @@ class Session:
     def once(self, text: str, end: bytes, deadline: Deadline) -> bytes:
         """What a shell of its own, gone afterwards, says to `text` up to `end`. Raises as `ask` does."""
         self._line.allow()
-        try:
+        with _told(deadline):
             channel = self._transport.open_session(timeout=deadline.check())
-            try:
+            with contextlib.closing(channel):
                 channel.settimeout(deadline.check())
                 channel.exec_command("exec sh")
                 channel.sendall(text.encode())
                 output = _until(channel, end, deadline)
-            finally:
-                channel.close()
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            if deadline.passed():
-                raise TooLate(f"not finished after {deadline.seconds:g} s") from None
-            raise Broken(str(error)) from None
         self.used = time.monotonic()
         return output
 
-    def files(self, deadline: Deadline) -> paramiko.SFTPClient:
-        """The machine's files, to read. Raises Broken where it offers none, TooLate."""
-        try:
-            client = paramiko.SFTPClient.from_transport(self._transport)
-            if client is None:
-                raise Broken("no channel for files")
-            client.get_channel().settimeout(deadline.check())  # type: ignore[union-attr]
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            if deadline.passed():
-                raise TooLate(f"not finished after {deadline.seconds:g} s") from None
-            raise Broken(str(error) or "the machine offers no SFTP") from None
-        return client
+    @contextlib.contextmanager
+    def files(self, deadline: Deadline) -> Iterator[Files]:
+        """The machine's files, to read. Raises Unoffered where it offers none, else as `ask` does."""
+        self._line.allow()
+        with _told(deadline):
+            channel = self._transport.open_session(timeout=deadline.check())
+            with contextlib.closing(channel):
+                channel.settimeout(deadline.check())
+                try:
+                    channel.invoke_subsystem("sftp")
+                except paramiko.SSHException as error:
+                    if self.alive:
+                        raise Unoffered(clean(str(error), 80)) from None
+                    raise
+                yield Files(channel.sendall, channel.recv, self._line.allow, deadline, Meter(FILE_BYTES))
 
     def close(self) -> None:
         """Drop shell, transport and socket."""
@@ -177,6 +174,17 @@ class Session:
             channel.sendall(unix.DEFINE.encode())
             self._channel = channel
         return self._channel
+
+
+@contextlib.contextmanager
+def _told(deadline: Deadline) -> Iterator[None]:
+    """What the library raises, in our words: TooLate, or Broken."""
+    try:
+        yield
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        if deadline.passed():
+            raise TooLate(f"not finished after {deadline.seconds:g} s") from None
+        raise Broken(str(error)) from None
 
 
 def connect(place: Place, port: int, secret: Secret, pinned: tuple[str, ...], deadline: Deadline) -> Session:
