@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,6 +14,7 @@ from domain.health import Policy, Result, Track, outcome_of
 from domain.reading import FailureKind, Reading
 from domain.records import OUTCOMES
 from domain.thresholds import Level, MetricTrack
+from poller.novelty import FACTS, Names, Novelty
 from poller.page import Page
 from poller.plan import HostPlan, Limit, Plan
 from poller.rates import Rates
@@ -24,6 +26,8 @@ WATCH = "host.watch."
 """How the measures begin by which a check tells what a look cost the machine itself."""
 HOUR = 3_600_000_000
 """In microseconds."""
+PART = 400
+"""The most characters of a part's name: PostgreSQL indexes no text of more than 2704 bytes."""
 OFFERED = "ssh.host_key"
 """The fact by which a probe reports the key a machine showed: "port type base64 fingerprint"."""
 
@@ -46,6 +50,8 @@ class Judge:
         self.memory = memory
         self._steady = steady
         self._rates = Rates()
+        self._novelty = Novelty()
+        self._told = Counter(check_id for check_id, _, _ in memory.facts)
         self._costs: dict[tuple[int, int], list[float]] = {}
         self._costs_told = steady.now()
         self._checks: dict[int, frozenset[int]] = {}
@@ -91,8 +97,10 @@ class Judge:
         for check_id in [k for k in self.memory.checks if k not in checks]:
             del self.memory.checks[check_id]
             self._rates.forget(check_id)
+            self._novelty.forget(check_id)
         self.memory.metrics = {k: v for k, v in self.memory.metrics.items() if k[0] in checks}
         self.memory.facts = {k: v for k, v in self.memory.facts.items() if k[0] in checks}
+        self._told = Counter(check_id for check_id, _, _ in self.memory.facts)
         self.memory.failures = {k: v for k, v in self.memory.failures.items() if k in checks}
 
     def _write_down(self, page: Page, round: Round, look: CheckSeen) -> None:
@@ -101,8 +109,11 @@ class Judge:
         ts = _micros(reading.at)
         outcome = OUTCOMES.index(outcome_of(reading.failure.kind if reading.failure else None))
         rows = self._rates.apply(check.id, look.seen.end, reading) if reading.measures else []
-        index = page.set_index([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]) if rows else -1
-        values = [_storable(r[3]) for r in rows]
+        index, values = -1, [_storable(r[3]) for r in rows]
+        if rows:
+            names: Names = tuple(r[0] for r in rows), tuple(_text(r[1], PART) for r in rows), tuple(r[2] for r in rows)
+            names, values = self._novelty.admit(check.id, names, values, look.seen.end)
+            index = page.set_index(*map(list, names)) if values else -1
         page.raw.append([check.id, ts, index, outcome, values])
         failure = reading.failure
         page.latest[check.id] = [
@@ -136,9 +147,11 @@ class Judge:
 
     def _note_facts(self, page: Page, host_id: int, check_id: int, reading: Reading, ts: int) -> None:
         for fact in reading.facts:
-            key, value = (check_id, fact.name, _text(fact.of)), _text(fact.value)
-            if self.memory.facts.get(key) == value:
+            key, value = (check_id, fact.name, _text(fact.of, PART)), _text(fact.value)
+            known = self.memory.facts.get(key)
+            if known == value or (known is None and self._told[check_id] >= FACTS):
                 continue
+            self._told[check_id] += known is None
             self.memory.facts[key] = value
             page.facts.append([check_id, host_id, fact.name, key[2], value, ts])
             if fact.name == OFFERED:
