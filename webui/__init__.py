@@ -37,6 +37,7 @@ from webui import (
     status,
     store,
     stream,
+    thresholds,
     wording,
 )
 
@@ -60,6 +61,7 @@ BLUEPRINTS = (
     hostkeys.blueprint,
     looks.blueprint,
     credentials.blueprint,
+    thresholds.blueprint,
     heard.blueprint,
 )
 
