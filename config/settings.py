@@ -85,8 +85,9 @@ class Settings(BaseSettings):
     traps: str = Field(
         default="", description="address:port SNMP traps are received at, such as 0.0.0.0:162; empty: off"
     )
-    syslog: str = Field(
-        default="", description="address:port syslog is received at (UDP and TCP), such as 0.0.0.0:514; empty: off"
+    syslog: str | None = Field(
+        default=None,
+        description="address:port syslog is received at, UDP and TCP, such as 0.0.0.0:514; unset: not at all",
     )
     metrics_token: str | None = Field(
         default=None,
@@ -116,7 +117,7 @@ class Settings(BaseSettings):
 
     @field_validator("traps", "syslog")
     @classmethod
-    def _listening(cls, value: str) -> str:
+    def _listening(cls, value: str | None) -> str | None:
         if value:
             place_of(value)
         return value
