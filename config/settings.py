@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     log_level: str = Field(default="info", description="debug, info, warning or error")
     streams: int = Field(default=200, ge=1, le=10000, description="live pages served at once by one process")
 
-    traps: str = Field(
-        default="", description="address:port SNMP traps are received at, such as 0.0.0.0:162; empty: off"
+    traps: str | None = Field(
+        default=None, description="address:port SNMP traps are received at, such as 0.0.0.0:162; unset: not at all"
     )
     syslog: str | None = Field(
         default=None,
