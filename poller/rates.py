@@ -9,6 +9,9 @@ from domain.reading import Measure, Reading
 BOOT = "host.boot.id"
 """The fact that tells one run of a machine from the next."""
 
+SHORTEST = 1.0
+"""Seconds: agents tell counters that are up to seconds old, so a rate over less is noise. A trap can cause such a look."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Before:
@@ -26,7 +29,7 @@ class Rates:
     def apply(self, check_id: int, at: float, reading: Reading) -> list[tuple[str, str, str, float | None]]:
         """(name, part, unit, value) of each measure; a counter as a rate per second, None where there is none yet.
 
-        `at` is steady seconds. A negative difference, or another boot id, drops the sample.
+        `at` is steady seconds. A negative difference, another boot id, or less time than SHORTEST drops the sample.
         """
         boot = next((fact.value for fact in reading.facts if fact.name == BOOT), "")
         before = self._before.get(check_id)
@@ -40,7 +43,7 @@ class Rates:
                 continue
             now[measure.name, measure.of] = measure.value
             rows.append((measure.name, measure.of, _per_second(measure), _rate(measure, before, at)))
-        if now:
+        if now and (before is None or at - before.at >= SHORTEST):
             self._before[check_id] = _Before(at, boot, now)
         return rows
 
@@ -50,7 +53,7 @@ class Rates:
 
 
 def _rate(measure: Measure, before: _Before | None, at: float) -> float | None:
-    if before is None:
+    if before is None or at - before.at < SHORTEST:
         return None
     last = before.values.get((measure.name, measure.of))
     if last is None or measure.value < last:

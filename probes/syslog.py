@@ -41,6 +41,8 @@ class _Box:
     counts: list[int] = field(default_factory=lambda: [0] * len(SEVERITIES))
     lines: deque[Line] = field(default_factory=lambda: deque(maxlen=KEPT))
     since: float = field(default_factory=time.monotonic)
+    asked: bool = False
+    """Whether any check asks for it: where none does, only the counts are kept."""
 
 
 class Inbox:
@@ -61,7 +63,8 @@ class Inbox:
                     return
                 box = self._boxes[address] = _Box()
             box.counts[line.severity] += 1
-            box.lines.append(line)
+            if box.asked:
+                box.lines.append(line)
 
     def take(self, addresses: tuple[str, ...]) -> tuple[list[int], list[Line], float]:
         """(messages by severity, lines, seconds) since this was last asked for these addresses."""
@@ -75,7 +78,7 @@ class Inbox:
                     counts = [a + b for a, b in zip(counts, box.counts, strict=True)]
                     lines += box.lines
                     since = min(since, box.since)
-                self._boxes[address] = _Box()
+                self._boxes[address] = _Box(asked=True)
         return counts, lines, now - since
 
     def close(self) -> None:

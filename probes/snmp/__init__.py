@@ -6,6 +6,7 @@ and strict, because a fleet is asked every minute and every answer may be forged
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fnmatch
 import hashlib
@@ -83,6 +84,23 @@ async def look(target: Target, keep: Keep) -> Reading:
     engine = keep.get(("snmp",), Engine)
     key = ("snmp", place.address, options.port, _digest(voice, target.options))
     device = keep.get(key, lambda: Device(voice))
+    try:
+        async with asyncio.timeout(deadline.remaining()):
+            await device.busy.acquire()
+    except TimeoutError:
+        return Reading.failed(
+            FailureKind.UNSUPPORTED, "Another look at this agent took all the time there was; give the check more time."
+        )
+    try:
+        return await _look(target, engine, place, device, deadline, meter)
+    finally:
+        device.busy.release()
+
+
+async def _look(
+    target: Target, engine: Engine, place: Place, device: Device, deadline: Deadline, meter: Meter
+) -> Reading:
+    options: Options = target.options
     session = Session(engine, place, options.port, device.voice, deadline, meter, device.manners)
     seen = Seen({}, {}, time.monotonic())
     wanted = custom.parse(options.objects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -57,9 +58,10 @@ class Start:
 
 @dataclass(slots=True)
 class Device:
-    """What is kept of one agent asked in one way; used by one look at a time."""
+    """What is kept of one agent asked in one way; used by one look at a time, which holds `busy`."""
 
     voice: Voice
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     manners: Manners = field(default_factory=Manners)
     groups: tuple[Group, ...] = ()
     asked: float = 0.0

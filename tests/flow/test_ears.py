@@ -234,6 +234,7 @@ async def test_a_machine_cannot_take_the_lines_of_the_others_and_one_that_hangs_
         for _ in range(50):
             with socket.create_connection(("127.0.0.1", heard.syslog)) as rude:
                 rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await asyncio.sleep(0.5)
         await run("logger", "-n", "127.0.0.1", "-P", str(heard.syslog), "-T", "-p", "daemon.err", "after all that")
         (note,) = await said(session)
         assert "after all that" in note.text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,19 @@ async def test_a_number_that_is_none_is_told_as_text(keep: Keep) -> None:
         reading = await look(keep, agent.port, objects=("A = 1.3.6.1.4.1.9.1.0", "B = 1.3.6.1.4.1.9.2.0"))
     assert parts(reading, "snmp.value") == []
     assert (fact(reading, "snmp.value", "A"), fact(reading, "snmp.value", "B")) == ("nan", "inf")
+
+
+async def test_two_looks_at_one_device_take_turns_and_one_that_waits_in_vain_says_so(keep: Keep) -> None:
+    class Slow(Agent):
+        def __call__(self, data: bytes, source: tuple[str, int]) -> list[bytes]:
+            time.sleep(0.15)
+            return super().__call__(data, source)
+
+    with responding(Slow(SYSTEM | ports(3))) as agent:
+        first, second, third = await asyncio.gather(
+            look(keep, agent.port, 8.0), look(keep, agent.port, 8.0), look(keep, agent.port, 0.5)
+        )
+    assert (first.failure, second.failure) == (None, None)
+    assert len(parts(second, "hw.network.up")) == 3
+    assert third.failure is not None
+    assert "Another look at this agent" in third.failure.detail

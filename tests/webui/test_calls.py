@@ -79,3 +79,12 @@ def test_a_form_nobody_has_filled_in_blames_nobody(rina: Visitor, town: Town) ->
     sent = rina.post(f"/machines/{host.id}/checks/new?kind=icmp", {"name": "p", "deadline": "", "reachability": "yes"})
     assert sent.status_code == 422
     assert "Please fill in this field" in sent.text
+
+
+def test_a_job_that_sends_all_its_output_is_heard_all_the_same(
+    app: Flask, rina: Visitor, job: Check, session: Session
+) -> None:
+    where = path(rina, job)
+    answer = app.test_client().post(where, data=b"copied\n" * 500_000)
+    assert answer.status_code == 200
+    assert known(session).said.startswith("copied copied")
