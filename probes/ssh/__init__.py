@@ -70,7 +70,7 @@ def inside(target: Target, keep: Keep, do: Do) -> Reading:
         refusals.count = 0
         return reading
     except Refused as refused:
-        if refused.failure.kind is FailureKind.DENIED:
+        if refused.failure.kind is FailureKind.DENIED and refused.asked:
             refusals.again()
         return Reading(failure=refused.failure, facts=_offered(options, refused.offered))
     except names.Unresolved as unknown:

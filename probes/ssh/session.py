@@ -37,12 +37,13 @@ KEX_FIRST = ("curve25519-sha256@libssh.org", "curve25519-sha256")
 
 
 class Refused(Exception):
-    """The look ends here, with this failure."""
+    """The look ends here, with this failure. `asked` is whether the machine was offered the secret at all."""
 
-    def __init__(self, kind: FailureKind, detail: str, offered: str = "") -> None:
+    def __init__(self, kind: FailureKind, detail: str, offered: str = "", *, asked: bool = True) -> None:
         super().__init__(detail)
         self.failure = Failure(kind, detail)
         self.offered = offered
+        self.asked = asked
 
 
 class Unoffered(Exception):
@@ -192,6 +193,8 @@ def connect(place: Place, port: int, secret: Secret, pinned: tuple[str, ...], de
 
     Where `pinned` is not empty and the machine shows another key, not one byte of the login is sent.
     """
+    if secret.private_key:
+        private_key(secret)  # a text that is no key is our own affair: the machine hears nothing of it
     where = f"Port {port} on {place.address}"
     raw = _dial(place, port, where, deadline)
     line = CountedSocket(raw)
@@ -275,6 +278,11 @@ def _log_in(transport: paramiko.Transport, secret: Secret, deadline: Deadline) -
     except paramiko.AuthenticationException:
         if deadline.passed():
             raise TooLate(f"not finished after {deadline.seconds:g} s") from None
+        if not transport.is_active():  # the library says the same of a line that was cut as of a refusal
+            raise Refused(
+                FailureKind.REFUSED,
+                "The machine hung up during the login: too many sessions there, or its server was being restarted.",
+            ) from None
         raise Refused(
             FailureKind.DENIED,
             f"The machine refuses '{secret.username}' with this {how}. Check the user name and the credential, "
@@ -301,12 +309,14 @@ def private_key(secret: Secret) -> paramiko.PKey:
             return kind.from_private_key(io.StringIO(text), password=passphrase)
         except paramiko.PasswordRequiredException:
             raise Refused(
-                FailureKind.DENIED, "The private key of this credential is locked: enter its passphrase too."
+                FailureKind.DENIED,
+                "The private key of this credential is locked: enter its passphrase too.",
+                asked=False,
             ) from None
         except Exception:  # noqa: BLE001, S112 - each class refuses the others' keys in its own way
             continue
     why = "or its passphrase is wrong" if passphrase else "in a form we know (OpenSSH or PEM; Ed25519, ECDSA or RSA)"
-    raise Refused(FailureKind.DENIED, f"The private key of this credential is not a key {why}.")
+    raise Refused(FailureKind.DENIED, f"The private key of this credential is not a key {why}.", asked=False)
 
 
 def _until(channel: paramiko.Channel, end: bytes, deadline: Deadline) -> bytes:

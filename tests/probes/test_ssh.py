@@ -243,3 +243,42 @@ def test_handshakes_are_spread() -> None:
     for _ in range(6):
         gate.wait(Deadline(5))
     assert time.monotonic() - began >= 0.09
+
+
+def test_a_text_that_is_no_key_is_never_offered_and_never_held_back(server: Server, keep: Keep) -> None:
+    before = server.log.count("Connection from")
+    for _ in range(4):
+        reading = look(target(server.port, "hello"), keep)
+        assert kind(reading) is FailureKind.DENIED
+        assert "not a key" in (reading.failure.detail if reading.failure else "")
+    assert server.log.count("Connection from") == before
+
+
+class HangsUpAtLogin(paramiko.ServerInterface):
+    """Shakes hands, then is gone before it has answered the login."""
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        self.transport = transport
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "password"
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        self.transport.sock.close()
+        return paramiko.AUTH_FAILED
+
+
+def test_a_machine_that_hangs_up_during_the_login_has_not_refused_it(keep: Keep) -> None:
+    host = paramiko.ECDSAKey.generate()
+
+    def behave(line: socket.socket) -> None:
+        transport = paramiko.Transport(line)
+        transport.add_server_key(host)
+        transport.start_server(server=HangsUpAtLogin(transport))
+        transport.join(10)
+
+    with hostile(behave) as port:
+        for _ in range(3):
+            reading = look(target(port, password="x", deadline=5), keep)
+            assert kind(reading) is FailureKind.REFUSED
+            assert "hung up during the login" in (reading.failure.detail if reading.failure else "")
