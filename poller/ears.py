@@ -231,6 +231,7 @@ class Ears:
         peer = writer.get_extra_info("peername")  # None where it hung up before we could ask
         address = _bare(peer[0]) if peer else ""
         self._streams[address] += 1
+        self._open.append(writer)
         try:
             full = self._streams[address] > STREAMS_EACH or self._streams.total() > STREAMS
             if full or address not in self._speakers:
@@ -244,10 +245,14 @@ class Ears:
                 self.hear_line(line, address)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, OSError, TimeoutError):
             return
+        except asyncio.CancelledError:  # the poller stops; asyncio of Python 3.11 would call that a fault
+            return
         finally:
             self._streams[address] -= 1
             if not self._streams[address]:
                 del self._streams[address]
+            if writer in self._open:
+                self._open.remove(writer)
             writer.close()
 
 
@@ -290,7 +295,10 @@ def _secrets(host: HostPlan) -> tuple[tuple[str, ...], tuple[User, ...]]:
     communities, users = [], []
     for check in host.checks:
         if check.kind == "snmp" and check.options is not None:
-            voice = speak(check.options, check.secret)
+            try:
+                voice = speak(check.options, check.secret)
+            except UnicodeError:  # a secret that is no text: its check says so itself, and all others are heard
+                continue
             if isinstance(voice, Community):
                 communities.append(voice.word.decode("utf-8", "replace"))
             elif isinstance(voice, Known):

@@ -35,6 +35,8 @@ AT_MOST = 1000
 """Rounds on one page."""
 PATIENCE = 20.0
 """Seconds a transaction may take before PostgreSQL counts as away: a frozen server answers nothing, not even an error."""
+REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+"""What PostgreSQL says of a page it will never take, however often it is tried."""
 _NOTIFY_LIMIT = 7000
 
 
@@ -124,7 +126,7 @@ class Recorder:
         """Write; a page the database will never take is set aside on disk, so that it cannot stop those behind it."""
         try:
             await self._write(page)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+        except REFUSED as error:
             _log.error("Page %d is refused by the database and set aside: %s", page.seq, _first_line(error))
             self._spool.set_aside(page)
 

@@ -20,6 +20,10 @@ from webui.language import gettext
 
 SHORTEST_USM = 8
 """Characters of an SNMP password (RFC 3414, section 11.2)."""
+LONGEST_USER = 32
+"""Characters of an SNMP user's name (RFC 3414, usmUserName)."""
+LONGEST_COMMUNITY = 255
+"""Octets of a community: the message it is part of must fit into one datagram."""
 NAMES = ("username", "password", "private_key", "passphrase")
 
 
@@ -87,7 +91,8 @@ def _ask_snmp(draft: Draft, username: str, kept: bool) -> Login | None:
             gettext("User name of version 3"),
             value=username,
             help=gettext("Empty for a community of version 1 or 2c."),
-        )
+        ),
+        LONGEST_USER,
     )
     password = draft.secret(
         Field("password", gettext("Authentication password, or community"), "secret", autocomplete="new-password")
@@ -107,6 +112,8 @@ def _ask_snmp(draft: Draft, username: str, kept: bool) -> Login | None:
         draft.blame("password", gettext("Please enter the authentication password, or the community."))
     elif any(ord(c) < 32 or ord(c) == 127 for c in password):
         draft.blame("password", gettext("This holds characters that cannot be seen."))
+    elif not name and len(password.encode()) > LONGEST_COMMUNITY:
+        draft.blame("password", gettext("This takes at most %(most)s characters.", most=LONGEST_COMMUNITY))
     elif name and len(password) < SHORTEST_USM:
         draft.blame(
             "password", gettext("Passwords of version 3 have at least %(least)s characters.", least=SHORTEST_USM)

@@ -241,6 +241,21 @@ async def test_a_machine_cannot_take_the_lines_of_the_others_and_one_that_hangs_
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
+def test_a_poller_that_stops_hangs_up_on_who_is_still_talking(
+    database_url: str, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hear() -> socket.socket:
+        async with listening(database_url, watched(session)) as heard:
+            line = socket.create_connection(("127.0.0.1", heard.syslog))
+            line.sendall(b"<3>half a line")
+            await asyncio.sleep(0.3)
+            return line
+
+    with asyncio.run(hear()) as line:
+        assert line.recv(1) == b""
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
 async def test_the_text_of_the_ears_holds_no_secret(database_url: str, session: Session) -> None:
     async with listening("postgresql://pantau:hidden-word@127.0.0.1:1/nowhere", watched(session)) as heard:
         assert WORD not in repr(heard.ears)

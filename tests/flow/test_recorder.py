@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -175,12 +176,13 @@ async def test_a_limit_on_a_number_opens_and_closes_an_incident_and_greys_with_i
     assert rows(engine, "select closed_at from incident where subject = :s", s=subject) == [(moment(6),)]
 
 
+@pytest.mark.parametrize("name", ["a\x00b", "".join(map(chr, random.Random(1).sample(range(0x4E00, 0x9FFF), 9000)))])
 async def test_a_page_the_database_will_never_take_is_set_aside_and_the_next_goes_through(
-    desk: Desk, engine: Engine
+    desk: Desk, engine: Engine, name: str
 ) -> None:
     recorder = await desk.recorder()
     bad = recorder._next_page([desk.round(0, answered())])
-    bad.failures.append([desk.check_id, 0, "timeout", "a\x00b"])
+    bad.facts.append([desk.check_id, desk.host_id, name, "", "a fact", 0])
     await recorder._keep(bad)
     recorder.add(desk.round(1, answered()))
     await recorder.flush()

@@ -226,3 +226,5 @@ def test_snmp_credentials_are_a_community_or_a_user_with_two_passwords(
     nobody = rina.post(form, {"name": "Nobody", "password": "word", "passphrase": "87654321"})
     assert nobody.status_code == 422
     assert "87654321" not in nobody.text
+    for wrong in ({"password": "w" * 256}, {"username": "u" * 33, "password": "12345678"}):
+        assert rina.post(form, {"name": "Long", **wrong}).status_code == 422
