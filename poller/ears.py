@@ -31,8 +31,8 @@ from probes.snmp.usm import Unauthentic, User
 from probes.snmp.voice import Community, Known
 
 _log = logging.getLogger("poller")
-NOTES_A_MINUTE = 30
-"""Notes of one machine in a minute; the rest is counted and told once."""
+NOTES_AT_ONCE, NOTE_EVERY = 30, 30.0
+"""Notes one machine can cause at once, and seconds for each further one; the rest is counted and told with the next."""
 LOOK_EVERY = 10.0
 """Seconds between two looks a machine can cause by speaking."""
 WAITING = 5_000
@@ -56,8 +56,8 @@ class _Speaker:
     host: HostPlan
     communities: tuple[str, ...] = field(repr=False)
     users: tuple[User, ...]
-    minute: float = 0.0
-    notes: int = 0
+    left: float = NOTES_AT_ONCE
+    noted: float = 0.0
     more: int = 0
     looked: float = 0.0
 
@@ -121,8 +121,8 @@ class Ears:
                 known = self._speakers.get(address)
                 speaker = _Speaker(host, communities, users)
                 if known is not None and known.host.id == host.id:
-                    speaker.minute, speaker.notes, speaker.more, speaker.looked = (
-                        known.minute, known.notes, known.more, known.looked,
+                    speaker.left, speaker.noted, speaker.more, speaker.looked = (
+                        known.left, known.noted, known.more, known.looked,
                     )  # fmt: skip
                 found[address] = speaker
         self._speakers = found
@@ -195,16 +195,14 @@ class Ears:
 
     def _note(self, speaker: _Speaker, source: str, severity: int, text: str) -> None:
         now = time.monotonic()
-        if now - speaker.minute >= 60:
-            if speaker.more:
-                self._put(
-                    speaker.host.id, source, 5, f"{speaker.more} more messages came in one minute and were not noted."
-                )
-            speaker.minute, speaker.notes, speaker.more = now, 0, 0
-        if speaker.notes >= NOTES_A_MINUTE:
+        speaker.left = min(NOTES_AT_ONCE, speaker.left + (now - speaker.noted) / NOTE_EVERY)
+        speaker.noted = now
+        if speaker.left < 1:
             speaker.more += 1
             return
-        speaker.notes += 1
+        if speaker.more:
+            self._put(speaker.host.id, source, 5, f"{speaker.more} more messages came meanwhile and were not noted.")
+        speaker.left, speaker.more = speaker.left - 1, 0
         self._put(speaker.host.id, source, severity, text)
 
     def _put(self, host_id: int, source: str, severity: int, text: str) -> None:
