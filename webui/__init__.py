@@ -12,6 +12,7 @@ from config.settings import Settings
 from webui import (
     access,
     assets,
+    causes,
     checks,
     cookies,
     credentials,
@@ -75,7 +76,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
     store.install(
         app, engine or database.engine(database.url(settings.database_url, settings.sockets), name="pantau web")
     )
-    for part in (faults, headers, csrf, wording, drawing, assets, hostkeys):
+    for part in (faults, headers, csrf, wording, causes, drawing, assets, hostkeys):
         part.install(app)
     language.install(app, settings)
     own = engine.url.render_as_string(hide_password=False).replace("+psycopg", "") if engine else None

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from domain.inventory import Host, Threshold
 from domain.records import Latest, MetricSet
 from probes.limits import number as plain
-from webui import access, store
+from webui import access, store, units
 from webui.draft import Draft
 from webui.forms import Field
 from webui.language import gettext
@@ -52,6 +52,7 @@ def index(host_id: int) -> Response | str | tuple[str, int]:
         known=known,
         rows=sorted(limits(host), key=lambda one: (one.host_id is None, one.measure, one.part, one.state)),
         titles=titles(),
+        say=units.say,
     )
     return page if request.method == "GET" else (page, 422)
 

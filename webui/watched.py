@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, column, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, case, column, func, select, true, tuple_
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
@@ -29,7 +29,8 @@ SILENT = timedelta(seconds=30)
 class Machine:
     """One line of the board. `state` is one of WORST_FIRST; the shares are 0 to 1, or None where not measured.
 
-    `reason` is why its newest look failed; `measure` and `part` say which limit is crossed, where one is.
+    `reason` is why its newest look failed; `measure` and `part` say which limit is crossed, where one is, and
+    `amount` and `unit` how high it is now.
     """
 
     id: int
@@ -44,6 +45,8 @@ class Machine:
     sampled_at: datetime | None
     groups: tuple[str, ...]
     shares: tuple[float | None, float | None, float | None]
+    amount: float | None = None
+    unit: str = ""
 
     @property
     def rank(self) -> tuple[int, float, str]:
@@ -76,7 +79,8 @@ class Answer:
 
 def machines(session: Session, visible: ColumnElement[bool]) -> list[Machine]:
     """Every machine within `visible` (a condition on Host), worst first."""
-    return sorted((_machine(row) for row in session.execute(_query(visible))), key=lambda machine: machine.rank)
+    found = _amounts(session, [_machine(row) for row in session.execute(_query(visible))])
+    return sorted(found, key=lambda machine: machine.rank)
 
 
 def counts(found: Iterable[Machine]) -> dict[str, int]:
@@ -206,6 +210,30 @@ def _newest() -> Any:
         .group_by(Latest.host_id)
         .subquery()
     )
+
+
+def _amounts(session: Session, found: list[Machine]) -> list[Machine]:
+    """The same, with the newest value of whichever measure crosses a limit: one query for all of them, or none."""
+    wanted = {(one.id, one.measure, one.part) for one in found if one.measure}
+    if not wanted:
+        return found
+    part = (
+        func.unnest(MetricSet.names, MetricSet.parts, MetricSet.units, Latest.v)
+        .table_valued(column("name"), column("of"), column("unit"), column("value"))
+        .render_derived("part")
+    )
+    asked = (
+        select(Latest.host_id, part.c.name, part.c.of, part.c.unit, part.c.value)
+        .join(MetricSet, MetricSet.id == Latest.set_id)
+        .join(part, true())
+        .where(tuple_(Latest.host_id, part.c.name, part.c.of).in_(wanted))
+    )
+    known = {(host, name, of): (unit, value) for host, name, of, unit, value in session.execute(asked)}
+    amended = []
+    for one in found:
+        unit, amount = known.get((one.id, one.measure, one.part), ("", None))
+        amended.append(replace(one, unit=unit, amount=amount) if amount is not None else one)
+    return amended
 
 
 def _machine(row: Any) -> Machine:

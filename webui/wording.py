@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cache
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel import dates, numbers, units
@@ -56,19 +55,7 @@ def install(app: Flask) -> None:
         value=value,
         state_word=word,
     )
-    app.jinja_env.globals.update(cause=cause, shape=shape, now=now, measures=MEASURES)
-
-
-def cause(machine: Any) -> str:
-    """Why a machine (webui.board.Machine) is in its state, in a few words; empty where there is no more to say."""
-    if machine.state == "unreachable":
-        return gettext("A machine on the way to it is down.")
-    if machine.measure:
-        title = MEASURES.get(machine.measure) or titles().get(machine.measure, machine.measure)
-        shown = f"{gettext(str(title))} {machine.part}".strip()
-        fullest = machine.fullest
-        return f"{shown} · {share(fullest[1])}" if fullest and fullest[0] == machine.measure else shown
-    return str(machine.reason)
+    app.jinja_env.globals.update(shape=shape, now=now, measures=MEASURES)
 
 
 @cache
