@@ -96,11 +96,11 @@ def _work(host: Host, probe: Probe, check: Check | None) -> Response | str | tup
         look = looks.test(host, probe.kind, _stored(probe, form.filled, check), chosen, form.login)
         store.session().commit()
         return redirect(url_for("looks.show", look_id=look.id), 303)
-    if form.good and _keep(host, probe, check, form):
+    kept = _keep(host, probe, check, form) if form.good else None
+    if kept is not None:
         flash(gettext("The check “%(name)s” is saved and looked at now.", name=form.values["name"]), "good")
         if check is None and probe.kind == "heard":  # its URL is what one came for
-            made = next(one for one in host.checks if one.name == form.values["name"])
-            return redirect(url_for("checks.edit", host_id=host.id, check_id=made.id), 303)
+            return redirect(url_for("checks.edit", host_id=host.id, check_id=kept.id), 303)
         return redirect(url_for("edit.machine", host_id=host.id), 303)
     if request.method == "POST":
         form.draft.remind()
@@ -209,8 +209,8 @@ def _pace(draft: Draft, host: Host, check: Check | None, values: dict[str, Any])
     )
 
 
-def _keep(host: Host, probe: Probe, check: Check | None, form: Form) -> bool:
-    """Store the check, and its new credential; False where somebody else took the name meanwhile."""
+def _keep(host: Host, probe: Probe, check: Check | None, form: Form) -> Check | None:
+    """Store the check, and its new credential; None where somebody else took the name meanwhile."""
     database = store.session()
     options = _stored(probe, form.filled, check)
     with database.no_autoflush:
@@ -231,8 +231,8 @@ def _keep(host: Host, probe: Probe, check: Check | None, form: Form) -> bool:
     except IntegrityError:
         database.rollback()
         form.draft.blame("name", gettext("This was changed by somebody else meanwhile. Look at it again, then save."))
-        return False
-    return True
+        return None
+    return check
 
 
 def _stored(probe: Probe, filled: Any, check: Check | None) -> dict[str, Any]:

@@ -88,3 +88,21 @@ def test_a_job_that_sends_all_its_output_is_heard_all_the_same(
     answer = app.test_client().post(where, data=b"copied\n" * 500_000)
     assert answer.status_code == 200
     assert known(session).said.startswith("copied copied")
+
+
+def test_a_new_job_is_saved_and_its_url_shown_at_once(rina: Visitor, town: Town, session: Session) -> None:
+    host = town.machine("bk-02", "10.0.0.31")
+    session.commit()
+    form = {
+        "name": "Nightly",
+        "option-schedule": "30 2 * * *",
+        "option-zone": "Asia/Jakarta",
+        "option-grace": "60",
+        "deadline": "10",
+        "enabled": "yes",
+    }
+    saved = rina.post(f"/machines/{host.id}/checks/new?kind=heard", form)
+    check = session.scalars(select(Check).where(Check.kind == "heard")).one()
+    assert saved.status_code == 303
+    assert saved.location == f"/machines/{host.id}/checks/{check.id}"
+    assert f"/heard/{check.id}/" in rina.get(saved.location).text
