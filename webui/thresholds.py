@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from domain.inventory import Host, Threshold
 from domain.records import Latest, MetricSet
+from probes import catalogue
 from probes.limits import number as plain
 from webui import access, store, units
 from webui.draft import Draft
@@ -53,6 +54,7 @@ def index(host_id: int) -> Response | str | tuple[str, int]:
         rows=sorted(limits(host), key=lambda one: (one.host_id is None, one.measure, one.part, one.state)),
         titles=titles(),
         say=units.say,
+        units={made.name: made.unit for probe in catalogue().values() for made in probe.produces} | known.units,
     )
     return page if request.method == "GET" else (page, 422)
 

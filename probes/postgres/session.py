@@ -28,6 +28,8 @@ STATEMENT_SECONDS = 5.0
 """The longest the server itself works on one of our questions."""
 Row = tuple[str | None, ...]
 
+_NO_FILE = f"{os.devnull}/none"
+"""A place where no file can be: libpq reads none, and does not complain on our log as it does of a device."""
 _MODES = {"off": "disable", "prefer": "prefer", "require": "require", "verify": "verify-full"}
 
 
@@ -178,7 +180,7 @@ def _conninfo(place: Place, door: Door, file: str, deadline: Deadline) -> str:
         dbname=door.database,
         user=door.secret.username,
         password=door.secret.password,
-        passfile=os.devnull,
+        passfile=_NO_FILE,
         require_auth=wanted,
         sslmode=_MODES[door.tls],
         sslrootcert=file,
