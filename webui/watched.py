@@ -213,10 +213,8 @@ def _newest() -> Any:
 
 
 def _amounts(session: Session, found: list[Machine]) -> list[Machine]:
-    """The same, with the newest value of whichever measure crosses a limit: one query for all of them, or none."""
+    """The same, with the newest value of whichever measure crosses a limit: one query, however many there are."""
     wanted = {(one.id, one.measure, one.part) for one in found if one.measure}
-    if not wanted:
-        return found
     part = (
         func.unnest(MetricSet.names, MetricSet.parts, MetricSet.units, Latest.v)
         .table_valued(column("name"), column("of"), column("unit"), column("value"))
