@@ -129,7 +129,7 @@ class Authority:
         if subject == self._name:
             builder = builder.issuer_name(subject)
         builder = builder.serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now - datetime.timedelta(days=begun))
+        builder = builder.not_valid_before(now - datetime.timedelta(days=begun, minutes=1))  # clocks of libraries lag
         return builder.not_valid_after(now + datetime.timedelta(days=days))
 
 
