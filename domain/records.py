@@ -224,7 +224,12 @@ class StateInterval(Table):
 
 
 class Incident(Table):
-    """Something went wrong with a subject, from `since` until `closed_at`. `failure_kind` and `cause` say why."""
+    """Something went wrong with a subject, from `since` until `closed_at`. `failure_kind` and `cause` say why.
+
+    One cause, one incident: `merged_into` is the incident whose cause this one shares, while it does. A person who
+    has it in hand is `owner_id`, since `acknowledged_at`, until `acknowledged_until` (None: until it is over), with
+    a `note`. `closing` is the cause a person gave in the end, `closed_by` who did; None where it ended by itself.
+    """
 
     __tablename__ = "incident"
 
@@ -238,11 +243,96 @@ class Incident(Table):
     closed_at: Mapped[datetime | None]
     failure_kind: Mapped[str | None]
     cause: Mapped[str] = mapped_column(server_default="")
+    merged_into: Mapped[int | None] = mapped_column(ForeignKey("incident.id", ondelete="SET NULL"), index=True)
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"), index=True)
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_until: Mapped[datetime | None]
+    note: Mapped[str] = mapped_column(server_default="")
+    closing: Mapped[str] = mapped_column(server_default="")
+    closed_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
 
     __table_args__ = (
         Index("incident_open_idx", "subject", unique=True, postgresql_where=text("closed_at is null")),
         Index("incident_opened_at_idx", "opened_at"),
     )
+
+
+class IncidentMember(Table):
+    """A machine that cannot be reached because of an incident's cause, from `since` until it is no longer so."""
+
+    __tablename__ = "incident_member"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    incident_id: Mapped[int] = mapped_column(ForeignKey("incident.id", ondelete="CASCADE"), index=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"))
+    since: Mapped[datetime]
+    until: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("incident_member_open_idx", "host_id", unique=True, postgresql_where=text("until is null")),
+    )
+
+
+EVENTS = (
+    "opened", "state", "joined", "left", "merged", "split", "acknowledged", "handed_over", "given_back", "expired",
+    "note", "closed", "reopened", "told",
+)  # fmt: skip
+"""What may happen to an incident; see IncidentEvent."""
+
+
+class IncidentEvent(Table):
+    """One line of an incident's history, by a person (`person_id`) or by the rules.
+
+    `kind` is one of EVENTS; `host_id` the machine that joined or left; `data` holds what belongs to the kind:
+    `state` {"from", "to", "reason"}, `merged` and `split` {"incident": id}, `acknowledged` {"until", "note"},
+    `handed_over` {"to": person id}, `note` and `closed` {"text"}, `told` {"notice": kind}.
+    """
+
+    __tablename__ = "incident_event"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    incident_id: Mapped[int] = mapped_column(ForeignKey("incident.id", ondelete="CASCADE"))
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    kind: Mapped[str]
+    host_id: Mapped[int | None] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"))
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+
+    __table_args__ = (Index(None, "incident_id", "at"),)
+
+
+class Notice(Table):
+    """Something people are to be told, decided by the rules in the transaction of the change it is about (R20).
+
+    `kind` is one of domain.routing.NoticeKind; `subject` as in Track, or `poller`. `state` holds since `since`;
+    `outage` (s) is how long a problem lasted. With `admins_only` it is about the watching, not about the watched.
+    Append-only; the notifier reads it.
+    """
+
+    __tablename__ = "notice"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str]
+    subject: Mapped[str]
+    host_id: Mapped[int | None] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    check_id: Mapped[int | None] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), index=True)
+    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incident.id", ondelete="SET NULL"), index=True)
+    state: Mapped[str]
+    since: Mapped[datetime]
+    outage: Mapped[float | None] = mapped_column(Double)
+    admins_only: Mapped[bool] = mapped_column(server_default=text("false"))
+
+    __table_args__ = (Index(None, "at"),)
+
+
+class Standing(Table):
+    """What the rules of a site remember beside its subjects (R20): see domain.judgement.Judgement.to_json."""
+
+    __tablename__ = "standing"
+
+    site_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    data: Mapped[dict[str, Any]]
 
 
 class Batch(Table):
