@@ -1,10 +1,11 @@
-"""Says what state a host or a check is in: rules R1-R9, R18, R20, R23, R24 and R26 of the state rules.
+"""Says what state a host or a check is in: rules R1-R10, R13, R14, R18, R20, R23, R24 and R26 of the state rules.
 
 Pure: time comes in with each result and is never read here. All moments are seconds since the epoch (UTC)
 on the *steady* clock of the process that looks: wall time at its start, advanced by the monotonic clock,
 so that a step of the wall clock never shows (R26). `resume` takes care of a step across a restart.
 
-What is to be *told* about a state is decided by `domain.routing`; the marks it needs travel in `Track.told`.
+What lies on the way to a host (R10) comes in as one word, its `Road`; `domain.reach` finds it. What is to be *told*
+about a state is decided by `domain.routing`; the marks it needs travel in `Track.told`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
+from domain import flapping
 from domain.reading import FailureKind
 from domain.stored import Shelf, dump
 from domain.told import NOTHING, Told
 
 State = Literal["pending", "up", "down", "unreachable", "unknown", "disabled"]
 Outcome = Literal["ok", "fail", "unknown"]
-Reason = Literal["answered", "failed", "unasked", "stale", "disabled", "enabled"]
+Reason = Literal["answered", "failed", "blocked", "unasked", "stale", "disabled", "enabled"]
+Road = Literal["clear", "waiting", "blocked"]
+"""The way to a host: some machine on it is well; none is, but one is still being confirmed; all are gone (R10)."""
 
 STATES: tuple[str, ...] = get_args(State)
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
@@ -84,7 +88,8 @@ class Track:
 
     A new subject is `Track(since=<moment it was added>)`. `failures`, `oks`, `unknowns` count the present
     rows, `first_*` are the start times of their first results. `seen` and `started` are `at` and start of
-    the last processed result. `stale` marks a subject without results for too long.
+    the last processed result. `stale` marks a subject without results for too long. `fresh` is the moment from
+    which failures count again after the way was blocked, `cause` the subject that explains this one's state (R10).
     """
 
     state: State = "pending"
@@ -99,7 +104,15 @@ class Track:
     started: float | None = None
     rids: tuple[str, ...] = ()
     stale: bool = False
+    fresh: float | None = None
+    cause: str = ""
+    flaps: flapping.Flaps = flapping.CALM
     told: Told = NOTHING
+
+    @property
+    def flapping(self) -> bool:
+        """Too often up and down to tell each turn (R13, R14)."""
+        return self.flaps.flapping
 
     @property
     def failing(self) -> bool:
@@ -127,6 +140,9 @@ class Track:
             started=shelf.moment("started"),
             rids=shelf.texts("rids"),
             stale=shelf.flag("stale"),
+            fresh=shelf.moment("fresh"),
+            cause=shelf.text("cause"),
+            flaps=flapping.Flaps.from_json(shelf.thing("flaps")),
             told=Told.from_json(shelf.thing("told")),
         )
 
@@ -178,7 +194,7 @@ def processed_before(track: Track, result: Result) -> bool:
     return result.began < track.started or not known_apart
 
 
-def fold(track: Track, result: Result, policy: Policy) -> tuple[Track, Change | None]:
+def fold(track: Track, result: Result, policy: Policy, road: Road = "clear") -> tuple[Track, Change | None]:
     """The track after `result`, and the hard change it led to, if any.
 
     A disabled subject, a duplicate and an old result leave the track as it is (the very same object).
@@ -186,8 +202,31 @@ def fold(track: Track, result: Result, policy: Policy) -> tuple[Track, Change | 
     if track.state == "disabled" or processed_before(track, result):
         return track, None
     counted = _counted(track, result, policy)
-    verdict = _verdict(counted, policy)
-    return (counted, None) if verdict is None else _turn(counted, *verdict, at=result.at)
+    if result.outcome == "ok" or (result.outcome == "fail" and road == "clear"):
+        counted = replace(counted, flaps=flapping.seen(counted.flaps, result.outcome == "ok"))
+    after, change = decide(counted, policy, road, result.at)
+    return calm(after, result.at), change
+
+
+def decide(track: Track, policy: Policy, road: Road, at: float) -> tuple[Track, Change | None]:
+    """The same without a result: the way to the subject is another than when its last result came (R10)."""
+    if track.state == "disabled":
+        return track, None
+    verdict = _verdict(track, policy, road)
+    return (track, None) if verdict is None else _turn(track, *verdict, at=at)
+
+
+def release(track: Track, since: float) -> Track:
+    """The way is open again from `since` on: what is unreachable is down only after a fresh row of failures (R10)."""
+    if track.state != "unreachable":
+        return track
+    return replace(track, failures=0, first_failure=None, fresh=since)
+
+
+def calm(track: Track, now: float) -> Track:
+    """The track as time passes: slow flapping ends where there was no hard change for long enough (R14)."""
+    flaps = flapping.passed(track.flaps, now)
+    return track if flaps is track.flaps else replace(track, flaps=flaps)
 
 
 def stale(track: Track, now: float, policy: Policy) -> tuple[Track, Change | None]:
@@ -213,14 +252,16 @@ def disable(track: Track, at: float) -> tuple[Track, Change | None]:
     """Closed without a message, whatever was open (R24)."""
     if track.state == "disabled":
         return track, None
-    return _turn(replace(track, seen=None, stale=False, told=NOTHING, **_NO_ROWS), "disabled", at, "disabled", at=at)
+    closed, change = _turn(track, "disabled", at, "disabled", at=at)
+    return replace(closed, seen=None, stale=False, told=NOTHING, cause="", flaps=flapping.CALM, **_NO_ROWS), change
 
 
 def enable(track: Track, at: float) -> tuple[Track, Change | None]:
     """From the start again: pending, nothing counted (R24). Results from before stay history (R18)."""
     if track.state != "disabled":
         return track, None
-    return _turn(track, "pending", at, "enabled", at=at)
+    begun, change = _turn(track, "pending", at, "enabled", at=at)
+    return replace(begun, flaps=flapping.CALM), change
 
 
 def resume(track: Track, now: float) -> Track:
@@ -232,9 +273,9 @@ def resume(track: Track, now: float) -> Track:
     by = last_seen(track) - now
     if by <= 0:
         return track
-    moments = ("since", "first_failure", "first_ok", "first_unknown", "seen", "started")
+    moments = ("since", "first_failure", "first_ok", "first_unknown", "seen", "started", "fresh")
     moved = {name: getattr(track, name) - by for name in moments if getattr(track, name) is not None}
-    return replace(track, told=track.told.moved(-by), **moved)
+    return replace(track, told=track.told.moved(-by), flaps=track.flaps.moved(-by), **moved)
 
 
 def _counted(track: Track, result: Result, policy: Policy) -> Track:
@@ -267,6 +308,8 @@ def _rows(track: Track, result: Result) -> dict[str, Any]:
         first = track.first_ok if track.oks else result.began
         return {**_NO_ROWS, "oks": track.oks + 1, "first_ok": first}
     if result.outcome == "fail":
+        if track.fresh is not None and result.began < track.fresh:
+            return {}  # it set out while the way was blocked
         first = track.first_failure if track.failures else result.began
         return {**_NO_ROWS, "failures": track.failures + 1, "first_failure": first}
     row, first = track.unknowns + 1, track.first_unknown if track.unknowns else result.began
@@ -280,7 +323,7 @@ def _news_for_admins(track: Track, row: int) -> Told:
     return track.told
 
 
-def _verdict(track: Track, policy: Policy) -> tuple[State, float, Reason] | None:
+def _verdict(track: Track, policy: Policy, road: Road) -> tuple[State, float, Reason] | None:
     """The state these rows lead to, since when and why; None where the state stays.
 
     Grey turns green at the first ok, like pending does: `recover_after` is about outages. Whether that is
@@ -291,15 +334,26 @@ def _verdict(track: Track, policy: Policy) -> tuple[State, float, Reason] | None
     if track.unknowns:
         return None
     if track.failures >= policy.attempts and track.state != "down":
-        return "down", track.first_failure or 0.0, "failed"
+        return _lost(track, road)
     needed = policy.recover_after if track.state == "down" else 1
     if track.oks >= needed and track.state != "up":
         return "up", track.first_ok or 0.0, "answered"
     return None
 
 
+def _lost(track: Track, road: Road) -> tuple[State, float, Reason] | None:
+    """What enough failures in a row make of a subject at the end of such a road."""
+    since = track.first_failure or 0.0
+    if road == "clear":
+        return "down", since, "failed"
+    if road == "blocked" and track.state != "unreachable":
+        return "unreachable", since, "blocked"
+    return None
+
+
 def _turn(track: Track, state: State, since: float, reason: Reason, *, at: float) -> tuple[Track, Change]:
     change = Change(track.state, state, since, at, reason)
+    track = replace(track, fresh=None, flaps=flapping.turned(track.flaps, at, state == "down"))
     if state == "unknown":  # a row of answers broken by grey must not date the green after it
         track = replace(track, oks=0, first_ok=None)
     told = replace(track.told, acknowledged=False) if state == "up" else track.told  # R17: ends at recovery

@@ -1,4 +1,4 @@
-"""Decides what people are told: rules R7, R11, R12 and R17, by comparing what is with what was last told.
+"""Decides what people are told: rules R7, R11-R14 and R17, by comparing what is with what was last told.
 
 Pure. Nothing here remembers a change or a queue: a message is due whenever the present hard state differs
 from the mark in `track.told`, and the mark moves with the message. So a message cannot be told twice, and
@@ -23,8 +23,11 @@ NoticeKind = Literal[
     "check_problem",
     "poller_silent",
     "poller_back",
+    "uplink_lost",
+    "uplink_back",
     "digest",
 ]
+ADMINS_ONLY = frozenset({"check_problem", "poller_silent", "poller_back", "uplink_lost", "uplink_back"})
 Subject = TypeVar("Subject", Track, MetricTrack)
 
 _RANK = {"": 0, "warning": 1, "down": 2, "critical": 2}
@@ -34,7 +37,8 @@ _RANK = {"": 0, "warning": 1, "down": 2, "critical": 2}
 class Notice:
     """One thing to tell, due at `at`. `state` holds since `since`; `outage` (s) is how long a problem lasted.
 
-    `check_problem`, `poller_silent` and `poller_back` are for admins only.
+    What is about the watching and not about the watched (ADMINS_ONLY) is for admins only. `flap_start` and
+    `flap_stop` carry the state the subject is in.
     """
 
     kind: NoticeKind
@@ -47,11 +51,14 @@ class Notice:
 def tell(track: Subject, at: float, quiet: bool = False) -> tuple[Subject, tuple[Notice, ...]]:
     """What is due after anything happened to `track`, and the track with its mark moved.
 
-    `quiet` = somebody wants no messages now (maintenance; later flapping and dependencies): nothing is
-    told and the mark stays, so the first call without it tells the difference, if there still is one (R12).
+    `quiet` = no messages now (maintenance, a dependency): nothing is told and the mark stays, so the first call
+    without it tells the difference, if there still is one (R12). Flapping is told when it begins, and when it stops
+    with the state it left: between the two nothing is.
     """
     if quiet:
         return track, ()
+    if isinstance(track, Track) and (track.flapping or track.told.flapping):
+        return _tell_flapping(track, at)
     told, kind = _compare(track)
     if kind is None:
         return (track if told == track.told else replace(track, told=told)), ()
@@ -61,12 +68,28 @@ def tell(track: Subject, at: float, quiet: bool = False) -> tuple[Subject, tuple
     return replace(track, told=told), (Notice(kind, at, track.state, track.since, outage),)
 
 
+def _tell_flapping(track: Track, at: float) -> tuple[Track, tuple[Notice, ...]]:
+    """One word when it begins, one when it stops (R13); while its state is nothing to speak of, both wait."""
+    standing = _standing(track)
+    if standing is None or track.flapping == track.told.flapping:
+        return track, ()
+    kind: NoticeKind = "flap_stop"
+    if track.flapping:
+        told, kind = replace(track.told, flapping=True), "flap_start"
+    elif standing == "unknown":
+        told = replace(track.told, flapping=False, check="self")
+    else:
+        told, _ = _compare(replace(track, told=replace(track.told, flapping=False)))
+        told = replace(told, at=at if standing else None)
+    return replace(track, told=told), (Notice(kind, at, track.state, track.since),)
+
+
 def remind(track: Subject, at: float, every: float, quiet: bool = False) -> tuple[Subject, tuple[Notice, ...]]:
     """A reminder, if a problem is still there `every` seconds (0 = never) after the last word about it."""
     told = track.told
     if not every or quiet or told.acknowledged or told.at is None or at - told.at < every:
         return track, ()
-    if not told.problem or _standing(track) != told.problem:
+    if not told.problem or told.flapping or _standing(track) != told.problem:
         return track, ()
     return replace(track, told=replace(told, at=at)), (Notice("reminder", at, track.state, track.since),)
 
@@ -82,6 +105,11 @@ def acknowledge(track: Subject) -> Subject:
     since = track.told.since if track.told.problem else track.since
     told = replace(track.told, problem=cast(Problem, standing), since=since, acknowledged=True)
     return replace(track, told=told)
+
+
+def unacknowledge(track: Subject) -> Subject:
+    """The acknowledgement has run out or was given back: reminders go on where they were."""
+    return replace(track, told=replace(track.told, acknowledged=False)) if track.told.acknowledged else track
 
 
 def _standing(track: Track | MetricTrack) -> str | None:

@@ -80,12 +80,26 @@ class Shelf:
             self._refuse(key, "true or false", value)
         return bool(value)
 
+    def text(self, key: str) -> str:
+        """Any text; the empty one where none is stored."""
+        value = self._raw.get(key, "")
+        if not isinstance(value, str):
+            self._refuse(key, "a text", value)
+        return str(value)
+
     def word(self, key: str, default: str, known: tuple[str, ...]) -> str:
         """One of `known`."""
         value = self._raw.get(key, default)
         if not isinstance(value, str) or value not in known:
             self._refuse(key, f"one of {', '.join(repr(word) for word in known)}", value)
         return str(value)
+
+    def moments(self, key: str) -> tuple[float, ...]:
+        """A list of finite numbers; empty where none is stored."""
+        values = self._raw.get(key, [])
+        if not isinstance(values, list) or not all(is_number(value) for value in values):
+            self._refuse(key, "a list of finite numbers", values)
+        return tuple(float(value) for value in values)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts; empty where none is stored."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from domain.health import OUTCOMES, Outcome, Policy, combine
+from domain.reach import Topology
 from domain.stored import is_number
 from domain.thresholds import Level
+from domain.uplink import Suspicion
 
 What = Literal["result", "metric", "tick", "maintenance", "ack", "disable", "enable", "kill"]
 
@@ -36,11 +38,21 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line. `hosts` maps each host to its parents; without any, every subject met is a host."""
+    """The first line. `hosts` maps each host to its parents; without any, every subject met is a host.
+
+    Our own uplink is judged only where the header says how (`suspicion`, R27); its references are no hosts.
+    """
 
     hosts: Mapping[str, tuple[str, ...]]
     policy: Policy
     metrics: Mapping[str, Metric]
+    topology: Topology
+    suspicion: Suspicion | None = None
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The targets whose results tell of our own uplink."""
+        return () if self.suspicion is None else self.suspicion.references
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +111,8 @@ def _not_a_number(name: str) -> float:
 
 def _header(raw: object) -> Header:
     if not isinstance(raw, dict):
-        raise _Wrong("the first line is the header, an object with any of 'hosts', 'params' and 'metrics'.")
-    _known(raw, "the header", ("hosts", "params", "metrics"))
+        raise _Wrong("the first line is the header, an object with any of 'hosts', 'params', 'metrics' and 'uplink'.")
+    _known(raw, "the header", ("hosts", "params", "metrics", "uplink"))
     hosts = {name: _parents(name, parents) for name, parents in _object(raw, "hosts").items()}
     for name, parents in hosts.items():
         for parent in parents:
@@ -112,7 +124,30 @@ def _header(raw: object) -> Header:
             raise _Wrong(f"a host cannot be named {name!r}, which stands for something else here.")
     if "poller" in metrics:
         raise _Wrong("a metric cannot be named 'poller', which stands for something else here.")
-    return Header(hosts, _policy(_object(raw, "params")), metrics)
+    suspicion = _suspicion(_object(raw, "uplink")) if "uplink" in raw else None
+    for name in () if suspicion is None else suspicion.references:
+        if name in hosts or name in metrics or name == "poller":
+            raise _Wrong(f"the reference {name!r} stands for something else here.")
+    try:
+        topology = Topology(hosts)
+    except ValueError as error:
+        raise _Wrong(f"of the hosts, {error}") from None
+    return Header(hosts, _policy(_object(raw, "params")), metrics, topology, suspicion)
+
+
+def _suspicion(raw: dict[str, Any]) -> Suspicion:
+    _known(raw, "'uplink'", ("references", "share", "least"))
+    usual, references = Suspicion(), raw.get("references", [])
+    if not isinstance(references, list) or not all(isinstance(name, str) and name for name in references):
+        raise _Wrong("the 'references' of 'uplink' are a list of names, [] for none.")
+    try:
+        return Suspicion(
+            tuple(dict.fromkeys(references)),
+            _number(raw.get("share", usual.share), "'share'"),
+            _whole(raw.get("least", usual.least), "'least'"),
+        )
+    except ValueError as error:
+        raise _Wrong(str(error)) from None
 
 
 def _parents(name: str, raw: object) -> tuple[str, ...]:
@@ -201,6 +236,9 @@ def _suits(header: Header, subject: str, what: str) -> None:
     elif subject in header.metrics:
         if what not in ("metric", "maintenance", "ack"):
             raise _Wrong(f"{subject!r} is a metric; {what} belongs to its host, {header.metrics[subject].host!r}.")
+    elif subject in header.references:
+        if what != "result":
+            raise _Wrong(f"{subject!r} is a reference of the uplink; it has results and nothing else.")
     elif what == "metric":
         raise _Wrong(f"{subject!r} is not among the metrics of the header.")
     elif header.hosts and subject not in header.hosts:

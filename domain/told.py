@@ -20,6 +20,7 @@ class Told:
     or waiting for, the message about the poller as a whole (R9).
     `at`: when the last problem or reminder was sent; reminders count from here.
     `acknowledged`: somebody has it; ends at recovery (R17).
+    `flapping`: they were told that it comes and goes, and not yet that it stopped (R13).
     """
 
     problem: Problem = ""
@@ -27,6 +28,7 @@ class Told:
     check: Check = ""
     at: float | None = None
     acknowledged: bool = False
+    flapping: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSONB; what equals its default is left out."""
@@ -47,6 +49,7 @@ class Told:
             check=cast(Check, shelf.word("check", "", ("", "self", "poller"))),
             at=shelf.moment("at"),
             acknowledged=shelf.flag("acknowledged"),
+            flapping=shelf.flag("flapping"),
         )
 
 
