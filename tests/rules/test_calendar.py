@@ -1,0 +1,408 @@
+"""Maintenance windows: in every zone, through both nights of the clock change, on leap day, and refused with a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain import calendar
+from domain.calendar import Cover, Place, Rule, Window
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+BERLIN, JAKARTA = "Europe/Berlin", "Asia/Jakarta"
+
+
+def moment(text: str, zone: str = "UTC") -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def local(spans: list[calendar.Span], zone: str) -> list[tuple[str, str]]:
+    return [tuple(f"{one.astimezone(ZoneInfo(zone)):%m-%d %H:%M}" for one in span) for span in spans]  # type: ignore[misc]
+
+
+# ---- once ----
+
+
+def test_a_single_window_holds_from_its_beginning_until_just_before_its_end() -> None:
+    rule = calendar.once(moment("2026-11-21T22:00", JAKARTA), moment("2026-11-21T23:00", JAKARTA))
+    assert not calendar.covers(rule, moment("2026-11-21T14:59:59"))
+    assert calendar.covers(rule, moment("2026-11-21T15:00"))
+    assert calendar.covers(rule, moment("2026-11-21T15:59:59"))
+    assert not calendar.covers(rule, moment("2026-11-21T16:00"))
+
+
+def test_a_single_window_turns_twice_and_then_never_again() -> None:
+    begin, end = moment("2026-11-21T15:00"), moment("2026-11-21T16:00")
+    rule = calendar.once(begin, end)
+    assert calendar.turns(rule, begin - HOUR) == begin
+    assert calendar.turns(rule, begin) == end
+    assert calendar.turns(rule, end) is None
+
+
+# ---- weekly ----
+
+
+def test_a_weekly_window_comes_on_its_days_at_its_local_time() -> None:
+    rule = calendar.weekly(["sun", "sat"], "22:00", 3 * HOUR, zone=JAKARTA)
+    found = calendar.occurrences(rule, moment("2026-11-20T00:00"), 3)
+    assert local(found, JAKARTA) == [
+        ("11-21 22:00", "11-22 01:00"),
+        ("11-22 22:00", "11-23 01:00"),
+        ("11-28 22:00", "11-29 01:00"),
+    ]
+    assert calendar.covers(rule, moment("2026-11-22T00:59", JAKARTA))
+    assert not calendar.covers(rule, moment("2026-11-22T01:00", JAKARTA))
+
+
+def test_wall_time_stays_when_the_clocks_of_berlin_change() -> None:
+    rule = calendar.weekly(["sun"], "04:00", HOUR, zone=BERLIN)
+    for begin in ("2026-03-15T00:00", "2026-10-11T00:00"):
+        starts = [begin for begin, _ in calendar.occurrences(rule, moment(begin), 4)]
+        assert {f"{one.astimezone(ZoneInfo(BERLIN)):%H:%M}" for one in starts} == {"04:00"}
+        assert len({one.hour for one in starts}) == 2
+
+
+def test_a_start_that_the_spring_night_skips_is_the_moment_after_the_skip() -> None:
+    rule = calendar.weekly(["sun"], "02:30", HOUR, zone=BERLIN)
+    begin, end = calendar.occurrences(rule, moment("2026-03-28T00:00"), 1)[0]
+    assert begin == moment("2026-03-29T01:00")
+    assert f"{begin.astimezone(ZoneInfo(BERLIN)):%H:%M}" == "03:00"
+    assert end - begin == HOUR
+
+
+def test_a_start_that_the_autumn_night_has_twice_is_the_first_of_the_two_and_no_other() -> None:
+    rule = calendar.weekly(["sun"], "02:30", HOUR, zone=BERLIN)
+    found = calendar.occurrences(rule, moment("2026-10-24T00:00"), 2)
+    assert [begin for begin, _ in found] == [moment("2026-10-25T00:30"), moment("2026-11-01T01:30")]
+    assert calendar.covers(rule, moment("2026-10-25T01:29"))  # 02:29 for the second time
+    assert not calendar.covers(rule, moment("2026-10-25T01:30"))
+    assert calendar.turns(rule, moment("2026-10-25T01:10")) == moment("2026-10-25T01:30")
+
+
+def test_eight_hours_are_eight_hours_in_both_nights() -> None:
+    rule = calendar.weekly(["sat"], "22:00", 8 * HOUR, zone=BERLIN)
+    spring = calendar.occurrences(rule, moment("2026-03-28T00:00"), 1)
+    autumn = calendar.occurrences(rule, moment("2026-10-24T00:00"), 1)
+    assert local(spring + autumn, BERLIN) == [("03-28 22:00", "03-29 07:00"), ("10-24 22:00", "10-25 05:00")]
+
+
+def test_two_days_that_touch_are_one_stretch() -> None:
+    rule = calendar.weekly(["sat", "sun"], "00:00", 24 * HOUR, zone=JAKARTA)
+    begin = moment("2026-11-21T00:00", JAKARTA)
+    assert calendar.run(rule, begin + HOUR) == (begin, begin + 48 * HOUR)
+    assert calendar.turns(rule, begin + HOUR) == begin + 48 * HOUR
+
+
+# ---- cron ----
+
+
+def test_cron_knows_the_last_friday_and_leap_day() -> None:
+    friday = calendar.cron("0 22 * * 5L", 2 * HOUR, zone=JAKARTA)
+    assert local(calendar.occurrences(friday, moment("2026-11-21T00:00"), 2), JAKARTA) == [
+        ("11-27 22:00", "11-28 00:00"),
+        ("12-25 22:00", "12-26 00:00"),
+    ]
+    leap = calendar.cron("30 1 29 2 *", HOUR, zone=JAKARTA)
+    years = [
+        begin.astimezone(ZoneInfo(JAKARTA)) for begin, _ in calendar.occurrences(leap, moment("2026-11-21T00:00"), 2)
+    ]
+    assert [f"{one:%Y-%m-%d %H:%M}" for one in years] == ["2028-02-29 01:30", "2032-02-29 01:30"]
+    assert calendar.covers(leap, moment("2028-02-29T02:00", JAKARTA))
+    assert not calendar.covers(leap, moment("2027-03-01T02:00", JAKARTA))
+
+
+def test_every_hour_comes_23_and_25_times_in_the_nights_of_berlin() -> None:
+    rule = calendar.cron("@hourly", 10 * MINUTE, zone=BERLIN)
+    for day, hours in (("2026-03-29", 23), ("2026-10-25", 25), ("2026-06-01", 24)):
+        begin = moment(f"{day}T00:00", BERLIN)
+        end = (begin.astimezone(ZoneInfo(BERLIN)) + timedelta(days=1)).astimezone(UTC)
+        found = [span for span in calendar.occurrences(rule, begin, 30) if span[0] < end]
+        assert len(found) == hours
+        assert all(b[0] - a[0] == HOUR for a, b in pairwise(found))
+
+
+def test_in_cron_either_day_is_enough_where_both_are_named() -> None:
+    rule = calendar.cron("0 3 13 * 5", HOUR, zone="UTC")
+    days = [begin.date().isoformat() for begin, _ in calendar.occurrences(rule, moment("2026-12-01T00:00"), 4)]
+    assert days == ["2026-12-04", "2026-12-11", "2026-12-13", "2026-12-18"]
+
+
+# ---- flexible ----
+
+
+def test_a_flexible_window_begins_when_the_machine_goes_down_and_lasts_its_duration_from_then() -> None:
+    begin = moment("2026-11-21T20:00")
+    rule = calendar.once(begin, begin + 8 * HOUR, lasts=30 * MINUTE)
+    down = begin + 3 * HOUR
+    assert not calendar.covers(rule, begin + HOUR)
+    assert not calendar.covers(rule, down, None)
+    assert calendar.covers(rule, down, down)
+    assert calendar.covers(rule, down + 29 * MINUTE, down)
+    assert not calendar.covers(rule, down + 30 * MINUTE, down)
+    assert calendar.run(rule, down + MINUTE, down) == (down, down + 30 * MINUTE)
+
+
+def test_going_down_at_the_last_moment_still_gets_the_whole_duration_and_a_moment_later_none() -> None:
+    begin = moment("2026-11-21T20:00")
+    rule = calendar.once(begin, begin + HOUR, lasts=2 * HOUR)
+    last = begin + HOUR - timedelta(seconds=1)
+    assert calendar.covers(rule, last + 119 * MINUTE, last)
+    assert not calendar.covers(rule, begin + HOUR, begin + HOUR)
+
+
+def test_a_machine_that_was_down_before_the_window_opened_is_not_excused_by_it() -> None:
+    begin = moment("2026-11-21T20:00")
+    rule = calendar.once(begin, begin + 8 * HOUR, lasts=HOUR)
+    assert not calendar.covers(rule, begin + MINUTE, begin - MINUTE)
+
+
+def test_only_the_first_time_down_begins_a_flexible_window() -> None:
+    begin = moment("2026-11-21T20:00")
+    rule = calendar.once(begin, begin + 8 * HOUR, lasts=HOUR)
+    downs = [begin + 4 * HOUR, begin + HOUR]
+    assert calendar.covers(rule, begin + 90 * MINUTE, downs)
+    assert not calendar.covers(rule, begin + 4 * HOUR, downs)
+
+
+def test_a_flexible_window_that_is_repeated_begins_anew_each_time() -> None:
+    rule = calendar.weekly(["sat", "sun"], "22:00", 4 * HOUR, zone=JAKARTA, lasts=HOUR)
+    saturday = moment("2026-11-21T23:00", JAKARTA)
+    downs = [saturday, saturday + timedelta(days=1)]
+    assert calendar.covers(rule, saturday + 30 * MINUTE, downs)
+    assert not calendar.covers(rule, saturday + 90 * MINUTE, downs)
+    assert calendar.covers(rule, saturday + timedelta(days=1, minutes=30), downs)
+
+
+# ---- ended early ----
+
+
+def test_what_was_ended_is_off_from_that_moment() -> None:
+    begin = moment("2026-11-21T20:00")
+    rule = replace(calendar.once(begin, begin + 8 * HOUR), ended=begin + HOUR)
+    assert calendar.covers(rule, begin + 59 * MINUTE)
+    assert not calendar.covers(rule, begin + HOUR)
+    assert calendar.turns(rule, begin) == begin + HOUR
+    assert calendar.turns(rule, begin + HOUR) is None
+    assert calendar.occurrences(rule, begin, 5) == [(begin, begin + HOUR)]
+    assert calendar.occurrences(rule, begin + 2 * HOUR, 5) == []
+
+
+def test_one_evening_ended_early_leaves_the_next_one_in_force() -> None:
+    rule = calendar.weekly(["sat", "sun"], "22:00", 3 * HOUR, zone=JAKARTA)
+    at = moment("2026-11-21T23:00", JAKARTA)
+    rule = replace(rule, resumes=at)
+    assert not calendar.covers(rule, at)
+    assert local(calendar.occurrences(rule, at, 1), JAKARTA) == [("11-22 22:00", "11-23 01:00")]
+    assert calendar.turns(rule, at) == moment("2026-11-22T22:00", JAKARTA)
+
+
+# ---- refused ----
+
+
+@pytest.mark.parametrize(
+    "kind, options, zone, sentence",
+    [
+        ("once", {"from": "2026-11-21T22:00+07:00", "until": "2026-11-21T21:00+07:00"}, JAKARTA, "at least a minute"),
+        ("once", {"from": "2026-11-21T22:00+07:00", "until": "2028-11-21T21:00+07:00"}, JAKARTA, "at most a year"),
+        ("once", {"from": "2026-11-21T22:00", "until": "2026-11-21T23:00+07:00"}, JAKARTA, "needs its zone"),
+        ("once", {"from": "tonight", "until": "2026-11-21T23:00+07:00"}, JAKARTA, "no moment"),
+        ("once", {"from": "2026-11-21T22:00+07:00"}, JAKARTA, "needs 'until'"),
+        ("once", {"from": "2026-11-21T22:00+07:00", "until": "2026-11-21T23:00+07:00", "x": 1}, JAKARTA, "has no 'x'"),
+        ("weekly", {"weekdays": ["someday"], "at": "22:00", "duration": 3600}, JAKARTA, "no day of the week"),
+        ("weekly", {"weekdays": [], "at": "22:00", "duration": 3600}, JAKARTA, "at least one day"),
+        ("weekly", {"weekdays": "sat", "at": "22:00", "duration": 3600}, JAKARTA, "list of days"),
+        ("weekly", {"weekdays": ["sat"], "at": "25:00", "duration": 3600}, JAKARTA, "no time of day"),
+        ("weekly", {"weekdays": ["sat"], "at": "22:00", "duration": 59}, JAKARTA, "between a minute and 31 days"),
+        ("weekly", {"weekdays": ["sat"], "at": "22:00", "duration": "long"}, JAKARTA, "number of seconds"),
+        ("weekly", {"weekdays": ["sat"], "at": "22:00", "duration": True}, JAKARTA, "number of seconds"),
+        ("weekly", {"weekdays": ["sat"], "at": "22:00", "duration": float("nan")}, JAKARTA, "number of seconds"),
+        ("weekly", {"weekdays": ["sat"], "at": "22:00", "duration": 604800}, JAKARTA, "never end"),
+        ("weekly", {"weekdays": ["sat"], "at": "22:00", "duration": 3600}, "Asia/Nowhere", "no time zone"),
+        ("weekly", {"weekdays": ["sat"], "at": "22:00", "duration": 3600}, "../etc/passwd", "no time zone"),
+        ("cron", {"expression": "0 22 * *", "duration": 3600}, JAKARTA, "five fields"),
+        ("cron", {"expression": "0 0 22 * * *", "duration": 3600}, JAKARTA, "five fields"),
+        ("cron", {"expression": "0 24 * * *", "duration": 3600}, JAKARTA, "the hour of"),
+        ("cron", {"expression": "0 0 30 2 *", "duration": 3600}, JAKARTA, "day-of-month"),
+        ("cron", {"expression": "* * * * *", "duration": 60}, JAKARTA, "never end"),
+        ("cron", {"expression": "0 0 * * *", "duration": 86400 * 40}, JAKARTA, "31 days"),
+        ("cron", {"expression": "0 22 * * *", "duration": 3600, "flexible": True}, JAKARTA, "'lasts'"),
+        ("yearly", {}, JAKARTA, "not 'yearly'"),
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused_with_a_sentence(kind: str, options: dict[str, object], zone: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        calendar.read(kind, options, zone)
+
+
+# ---- properties ----
+
+ZONES = st.sampled_from([BERLIN, JAKARTA, "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
+MOMENTS = st.datetimes(datetime(2024, 2, 1), datetime(2029, 1, 1)).map(
+    lambda one: one.replace(tzinfo=UTC, microsecond=0)
+)
+NIGHTS = st.sampled_from(["2026-03-29T01:00", "2026-10-25T01:00", "2024-02-29T00:00", "2028-02-29T12:00"]).flatmap(
+    lambda text: st.integers(-90_000, 90_000).map(lambda more: moment(text) + timedelta(seconds=more))
+)
+CLOCKS = st.times().map(lambda one: time(one.hour, one.minute))
+WEEKLY = st.builds(
+    lambda days, at, minutes, zone: calendar.weekly(days, at, timedelta(minutes=minutes), zone=zone),
+    st.sets(st.sampled_from(calendar.WEEKDAYS), min_size=1, max_size=4),
+    CLOCKS,
+    st.integers(1, 2000),
+    ZONES,
+)
+CRONS = st.builds(
+    lambda text, minutes, zone: calendar.cron(text, timedelta(minutes=minutes), zone=zone),
+    st.sampled_from(["30 2 * * *", "0 3 29 2 *", "15 1,2,3 * * 0", "0 */6 * * *", "59 23 L * *", "*/30 2 * 3,10 *"]),
+    st.integers(1, 25),
+    ZONES,
+)
+ONCE = st.builds(lambda begin, minutes: calendar.once(begin, begin + timedelta(minutes=minutes)), MOMENTS, st.integers(1, 9000))  # fmt: skip
+RULES = st.one_of(ONCE, WEEKLY, CRONS)
+ATS = MOMENTS | NIGHTS
+
+
+@given(RULES, ATS)
+def test_a_window_is_on_exactly_between_its_turns(rule: Rule, at: datetime) -> None:
+    turn = calendar.turns(rule, at)
+    if turn is None:
+        assert not calendar.covers(rule, at)
+        return
+    assert turn > at
+    on = calendar.covers(rule, at)
+    assert calendar.covers(rule, at + (turn - at) / 2) == on
+    assert calendar.covers(rule, turn - timedelta(microseconds=1)) == on
+    assert calendar.covers(rule, turn) is not on
+
+
+@given(RULES, ATS)
+def test_what_covers_is_one_of_the_occurrences(rule: Rule, at: datetime) -> None:
+    found = calendar.occurrences(rule, at, 3)
+    assert calendar.covers(rule, at) == any(begin <= at < end for begin, end in found)
+    assert all(end - begin == rule.duration and end > at for begin, end in found)
+    assert all(a[0] < b[0] for a, b in pairwise(found))
+
+
+@given(WEEKLY, ATS)
+def test_a_weekly_window_begins_at_its_wall_time_on_its_days_and_on_no_other(rule: Rule, after: datetime) -> None:
+    zone, clock = ZoneInfo(rule.zone), rule.at
+    assert clock is not None
+    wanted = set()
+    first = after.astimezone(zone).date() - timedelta(days=2)
+    for day in (first + timedelta(days=n) for n in range(14)):
+        if calendar.WEEKDAYS[day.weekday()] in rule.weekdays:
+            wall = datetime.combine(day, clock, zone)
+            real = wall.astimezone(UTC)
+            if real.astimezone(zone).replace(tzinfo=None) != wall.replace(tzinfo=None):  # the night skips it
+                real = next(
+                    one for one in (real - n * MINUTE for n in range(180))
+                    if (one - MINUTE).astimezone(zone).utcoffset() != one.astimezone(zone).utcoffset()
+                )  # fmt: skip
+            wanted.add(real)
+    last = after + timedelta(days=9)
+    found = {begin for begin, _ in calendar.occurrences(rule, after, 12) if begin > after}
+    assert {one for one in found if one < last} == {one for one in wanted if after < one < last}
+
+
+@given(RULES)
+def test_a_rule_comes_back_from_what_is_stored(rule: Rule) -> None:
+    assert calendar.read(rule.kind, rule.options(), rule.zone if rule.kind != "once" else "UTC") == rule
+
+
+@given(RULES, ATS, st.integers(1, 600), st.lists(st.integers(-4000, 4000), max_size=4))
+def test_a_flexible_window_never_lasts_longer_than_it_may(rule: Rule, at: datetime, minutes: int, downs: list[int]) -> None:  # fmt: skip
+    lasts = timedelta(minutes=minutes)
+    flexible = replace(rule, flexible=True, lasts=lasts)
+    moments = [at + timedelta(minutes=n) for n in downs]
+    span = calendar.run(flexible, at, moments)
+    if span is not None:
+        assert span[1] - span[0] == lasts
+        assert span[0] in moments
+        assert span[0] <= at < span[1]
+        assert calendar.covers(rule, span[0])
+    assert not calendar.covers(flexible, at, [])
+
+
+# ---- whom it covers ----
+
+NOW = moment("2026-11-21T12:00")
+ON = calendar.once(NOW - HOUR, NOW + HOUR)
+SPAN = (NOW - HOUR, NOW + HOUR)
+
+
+def places(**parents: str) -> dict[int, Place]:
+    """Machines named a to h, which are 1 to 8."""
+    number = {name: n for n, name in enumerate("abcdefgh", 1)}
+    return {
+        number[name]: Place(number[name], parents=frozenset(number[one] for one in above))
+        for name, above in parents.items()
+    }
+
+
+def test_a_window_on_a_machine_covers_all_behind_it_and_says_from_whom() -> None:
+    found = calendar.muted([Window(7, ON, host=1)], places(a="", b="a", c="b", d=""), NOW)
+    assert found == {1: Cover(7, *SPAN), 2: Cover(7, *SPAN, 1), 3: Cover(7, *SPAN, 2)}
+
+
+def test_a_machine_that_another_way_leads_to_is_not_excused() -> None:
+    world = places(a="", b="", c="ab")
+    assert set(calendar.muted([Window(1, ON, host=1)], world, NOW)) == {1}
+    assert set(calendar.muted([Window(1, ON, host=1), Window(2, ON, host=2)], world, NOW)) == {1, 2, 3}
+
+
+def test_of_two_ways_the_one_that_is_back_first_ends_it() -> None:
+    long = Window(1, calendar.once(NOW - 2 * HOUR, NOW + 5 * HOUR), host=1)
+    found = calendar.muted([long, Window(2, ON, host=2)], places(a="", b="", c="ab"), NOW)
+    assert found[3] == Cover(2, NOW - HOUR, NOW + HOUR, 2)
+
+
+def test_a_circle_of_parents_ends() -> None:
+    world = {1: Place(1, parents=frozenset({2})), 2: Place(2, parents=frozenset({1})), 3: Place(3)}
+    assert set(calendar.muted([Window(1, ON, host=1)], world, NOW)) == {1, 2}
+    assert set(calendar.muted([Window(1, ON, host=3)], world, NOW)) == {3}
+
+
+def test_a_window_may_be_for_a_group_a_division_or_everything() -> None:
+    world = {
+        1: Place(1, groups=frozenset({5})),
+        2: Place(2, division=9),
+        3: Place(3, groups=frozenset({6}), division=8),
+    }
+    assert set(calendar.muted([Window(1, ON, group=5)], world, NOW)) == {1}
+    assert set(calendar.muted([Window(1, ON, division=9)], world, NOW)) == {2}
+    assert set(calendar.muted([Window(1, ON)], world, NOW)) == {1, 2, 3}
+    assert calendar.muted([Window(1, ON)], world, NOW + HOUR) == {}
+
+
+def test_of_two_windows_the_longer_one_says_why() -> None:
+    longer = calendar.once(NOW - MINUTE, NOW + 3 * HOUR)
+    found = calendar.muted([Window(1, ON, host=1), Window(2, longer)], places(a=""), NOW)
+    assert found == {1: Cover(2, NOW - MINUTE, NOW + 3 * HOUR)}
+
+
+def test_a_flexible_window_of_everything_begins_for_each_machine_by_itself_and_for_those_behind_it() -> None:
+    rule = calendar.once(NOW - HOUR, NOW + HOUR, lasts=HOUR)
+    down = NOW - 10 * MINUTE
+    world = {1: Place(1, downs=(down,)), 2: Place(2), 3: Place(3, parents=frozenset({1}))}
+    found = calendar.muted([Window(1, rule)], world, NOW)
+    assert found == {1: Cover(1, down, down + HOUR), 3: Cover(1, down, down + HOUR, 1)}
+
+
+LINKS = st.sets(st.tuples(st.integers(1, 7), st.integers(1, 7)).filter(lambda pair: pair[0] != pair[1]), max_size=12)
+
+
+@given(LINKS, st.sets(st.integers(1, 7)))
+def test_in_any_topology_inheritance_adds_and_takes_nothing_away(links: set[tuple[int, int]], aimed: set[int]) -> None:
+    world = {n: Place(n, parents=frozenset(p for child, p in links if child == n)) for n in range(1, 8)}
+    found = calendar.muted([Window(n, ON, host=n) for n in aimed], world, NOW)
+    assert aimed <= set(found)
+    for place in world.values():
+        inherits = bool(place.parents) and place.parents <= set(found)
+        assert (place.id in found) == (place.id in aimed or inherits)
+    assert calendar.muted([], world, NOW) == {}
