@@ -280,3 +280,39 @@ class Threshold(Table):
         CheckConstraint("host_id is null or group_id is null", name="one_owner"),
         UniqueConstraint("host_id", "group_id", "measure", "part", "state", postgresql_nulls_not_distinct=True),
     )
+
+
+class Window(Table):
+    """Maintenance (R11) on exactly one of a host, a group, a division, or `everything`; domain.calendar computes it.
+
+    `kind` and `options` are those of calendar.read; `note` says why, in the words of whoever made it. From `ended_at`
+    on nothing of it counts; occurrences that began before `resumes_at` were ended early, later ones come.
+    """
+
+    __tablename__ = "maintenance_window"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    note: Mapped[str] = mapped_column(server_default="")
+    kind: Mapped[str]
+    options: Mapped[dict[str, Any]]
+    zone: Mapped[str]
+    host_id: Mapped[int | None] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("host_group.id", ondelete="CASCADE"), index=True)
+    division_id: Mapped[int | None] = mapped_column(ForeignKey("division.id", ondelete="CASCADE"), index=True)
+    everything: Mapped[bool] = mapped_column(server_default=text("false"))
+    made_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    resumes_at: Mapped[datetime | None]
+
+    host: Mapped[Host | None] = relationship()
+    group: Mapped[HostGroup | None] = relationship()
+    division: Mapped[Division | None] = relationship()
+    maker: Mapped[Person | None] = relationship(foreign_keys=[made_by])
+    ender: Mapped[Person | None] = relationship(foreign_keys=[ended_by])
+
+    __table_args__ = (
+        CheckConstraint("kind in ('once', 'weekly', 'cron')", name="kind"),
+        CheckConstraint("num_nonnulls(host_id, group_id, division_id) + everything::int = 1", name="one_target"),
+    )

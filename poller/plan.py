@@ -6,15 +6,29 @@ import json
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from config.vault import Opener, VaultError
+from domain import calendar
+from domain.calendar import Place
 from domain.health import Policy
-from domain.inventory import CREDENTIALS, Check, Credential, Host, HostKey, Threshold, host_in_group
+from domain.inventory import (
+    CREDENTIALS,
+    Check,
+    Credential,
+    Host,
+    HostKey,
+    Threshold,
+    Window,
+    host_in_group,
+    host_parent,
+)
 from domain.reading import Secret
+from domain.records import StateInterval
 from probes import catalogue
 from probes.base import Probe, describe, fill
 
@@ -67,10 +81,16 @@ class HostPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything to look at. `disabled` are the ids of hosts that are registered and switched off."""
+    """Everything to look at. `disabled` are the ids of hosts that are registered and switched off.
+
+    `windows` and `places` are what calendar.muted wants to know, of every registered machine; when machines went down,
+    which flexible windows need, `downs` tells.
+    """
 
     hosts: dict[int, HostPlan]
     disabled: frozenset[int] = frozenset()
+    windows: tuple[calendar.Window, ...] = ()
+    places: dict[int, Place] = field(default_factory=dict)
 
 
 def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attempts: int) -> Plan:
@@ -93,7 +113,22 @@ def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attem
             )
             policy = Policy(pace, host.attempts or attempts, host.recover_after or 1)
             hosts[host.id] = HostPlan(host.id, host.name, host.address, policy, plans, limits(host.id))
-    return Plan(hosts, frozenset(disabled))
+        windows, places = _windows(session), _places(session)
+    return Plan(hosts, frozenset(disabled), windows, places)
+
+
+def downs(session: Session, begin: datetime) -> dict[int, tuple[datetime, ...]]:
+    """host id -> when it went down, since `begin`."""
+    found: dict[int, list[datetime]] = defaultdict(list)
+    rows = session.execute(
+        select(StateInterval.host_id, StateInterval.since)
+        .where(StateInterval.subject == func.concat("host:", StateInterval.host_id))
+        .where(StateInterval.state == "down", StateInterval.since >= begin)
+        .order_by(StateInterval.since)
+    )
+    for host_id, since in rows:
+        found[host_id].append(since)
+    return {host_id: tuple(moments) for host_id, moments in found.items()}
 
 
 def prepare_options(probe: Probe, values: dict[str, Any], pinned: dict[int, list[str]]) -> Any:
@@ -153,6 +188,32 @@ def _pinned(session: Session) -> dict[int, dict[int, list[str]]]:
     for key in session.scalars(select(HostKey).where(HostKey.state == "pinned").order_by(HostKey.id)):
         found[key.host_id][key.port].append(key.key)
     return found
+
+
+def _windows(session: Session) -> tuple[calendar.Window, ...]:
+    """Every window that was not ended. One that this version cannot read silences nobody, and is told on the log."""
+    found = []
+    for row in session.scalars(select(Window).where(Window.ended_at.is_(None)).order_by(Window.id)):
+        try:
+            rule = calendar.read(row.kind, row.options, row.zone, resumes=row.resumes_at)
+        except ValueError as error:
+            _log.warning("Maintenance window %d is left out: %s", row.id, error)
+            continue
+        found.append(calendar.Window(row.id, rule, row.host_id, row.group_id, row.division_id))
+    return tuple(found)
+
+
+def _places(session: Session) -> dict[int, Place]:
+    groups: dict[int, set[int]] = defaultdict(set)
+    parents: dict[int, set[int]] = defaultdict(set)
+    for host_id, group_id in session.execute(select(host_in_group.c.host_id, host_in_group.c.group_id)):
+        groups[host_id].add(group_id)
+    for host_id, parent_id in session.execute(select(host_parent.c.host_id, host_parent.c.parent_id)):
+        parents[host_id].add(parent_id)
+    return {
+        id: Place(id, frozenset(groups[id]), division, frozenset(parents[id]))
+        for id, division in session.execute(select(Host.id, Host.division_id))
+    }
 
 
 def _limits(session: Session) -> Any:
