@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UP ?=
 
-.PHONY: help run test conformance check format lock env clean
+.PHONY: help run test conformance mutation check format lock env clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: $(VENV)/.dev  ## formatter, linter, types, import contracts
 conformance: $(VENV)/.dev  ## read recorded devices (../shared or SHARED) and compare with what they should say
 	@$(BIN)/python -m tests.conformance
 
+mutation: $(VENV)/.dev  ## break the rules in every way and see that tests/rules notices (docs/mutation.md)
+	@nice -n 15 $(BIN)/python tools/mutation.py --fresh
+
 format: $(VENV)/.dev  ## format the code and mend what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -38,7 +41,7 @@ lock: $(VENV)/.uv  ## renew uv.lock from pyproject.toml (docs/decisions/0002-loc
 	@bash .ci/lock
 
 clean:  ## remove the environment and caches (never your data)
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .mutation
 
 # The environment is made in three steps, each resumable: venv, uv (hashed), everything else (hashed).
 $(VENV)/.uv: .ci/uv.txt

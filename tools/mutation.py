@@ -1,0 +1,310 @@
+"""Prove the tests of the rules by breaking the rules: `make mutation`, or `python tools/mutation.py [module ...]`.
+
+Every rule module (those of the import contract "Rules are pure") is changed in one place at a time and `tests/rules`
+is run against it: what still passes has survived, and is printed as a diff. mutmut changes the functions; what it
+leaves alone (constants, fields' defaults, properties) is changed here, by the same operators. `--fresh` forgets
+earlier runs; without it only what is new, changed or had survived is run again. docs/mutation.md tells the score.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import libcst as cst
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = ROOT / ".mutation"
+KILLED, SURVIVED, UNTESTED = 1, 0, 33
+"""mutmut's exit codes: what is neither of the last two was noticed, by a failed test or by never coming to an end."""
+CONTRACT = "Rules are pure"
+SPEECH = ("ValueError", "_Wrong", "ReplayError")
+"""What is raised with a sentence for people; the tests hold its meaning, not its letters."""
+
+ALREADY = "ignore::pytest.PytestAssertRewriteWarning"
+"""The libraries are loaded once, before the fork."""
+
+SETTINGS = """
+[tool.mutmut]
+source_paths = ["domain"]
+only_mutate = {modules}
+do_not_mutate_patterns = ['raise \\w+\\(', 'cast\\(']
+pytest_add_cli_args = ["-p", "no:cacheprovider"]
+pytest_add_cli_args_test_selection = ["tests/rules"]
+also_copy = ["conftest.py"]
+timeout_multiplier = 4.0
+use_git_change_detection = false
+use_setproctitle = false
+
+[tool.pytest.ini_options]
+filterwarnings = ["error"]
+asyncio_mode = "auto"
+asyncio_default_fixture_loop_scope = "function"
+"""
+
+CONFTEST = '''
+"""Quick examples first, a few of each property last, the same ones every time."""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "mutation", max_examples=30, derandomize=True, database=None, deadline=None,
+    suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
+)
+settings.load_profile("mutation")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: hasattr(getattr(item, "obj", None), "hypothesis"))
+'''
+
+
+@dataclass
+class Score:
+    """How many mutants of one module there were, and those that nothing noticed, as diffs."""
+
+    made: int = 0
+    left: list[str] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        return 100 * (1 - len(self.left) / self.made) if self.made else 100.0
+
+
+def main(arguments: list[str]) -> int:
+    """Print the score of each module, then what survived. The exit code is 1 under 95 % in all."""
+    chosen = [name.removeprefix("domain.") for name in arguments if not name.startswith("--")]
+    modules = [name for name in rule_modules() if not chosen or name in chosen]
+    if "--fresh" in arguments:
+        shutil.rmtree(PLACE, ignore_errors=True)
+    lay_out(modules)
+    scores = {name: Score() for name in modules}
+    if "--outside" not in arguments:
+        functions(modules, scores)
+    outside(modules, scores)
+    return report(scores)
+
+
+def rule_modules() -> list[str]:
+    """The modules the contract names, without the package's name."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (pure,) = (contract["source_modules"] for contract in contracts if contract["name"] == CONTRACT)
+    return [name.removeprefix("domain.") for name in pure]
+
+
+def lay_out(modules: list[str]) -> None:
+    """The rules and their tests alone, in a place of their own; a file that did not change keeps its date."""
+    for source in (*(ROOT / "domain").glob("*.py"), *(ROOT / "tests" / "rules").rglob("*.*")):
+        if source.is_file() and "__pycache__" not in source.parts:
+            write(PLACE / source.relative_to(ROOT), source.read_text())
+    write(PLACE / "conftest.py", CONFTEST)
+    write(PLACE / "pyproject.toml", SETTINGS.format(modules=json.dumps([f"domain/{name}.py" for name in modules])))
+    for gone in (PLACE / "tests").rglob("*.*"):
+        if gone.is_file() and "__pycache__" not in gone.parts and not (ROOT / gone.relative_to(PLACE)).exists():
+            gone.unlink()
+    shutil.rmtree(PLACE / "mutants" / "tests", ignore_errors=True)
+
+
+def write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def functions(modules: list[str], scores: dict[str, Score]) -> None:
+    """What mutmut makes of the functions; what survived before is run again."""
+    for name in modules:
+        meta = PLACE / "mutants" / "domain" / f"{name}.py.meta"
+        if meta.exists():
+            stored = json.loads(meta.read_text())
+            stored["exit_code_by_key"] = {
+                key: None if code in (SURVIVED, UNTESTED) else code for key, code in stored["exit_code_by_key"].items()
+            }
+            meta.write_text(json.dumps(stored))
+    mutmut = str(Path(sys.executable).parent / "mutmut")
+    done = subprocess.run(
+        [mutmut, "run", "--max-children", "1"], cwd=PLACE, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(done.stdout[-4000:] + done.stderr[-2000:])
+    for name in modules:
+        stored = json.loads((PLACE / "mutants" / "domain" / f"{name}.py.meta").read_text())["exit_code_by_key"]
+        scores[name].made += len(stored)
+        for key, code in stored.items():
+            if code in (SURVIVED, UNTESTED):
+                shown = subprocess.run([mutmut, "show", key], cwd=PLACE, capture_output=True, text=True, check=False)
+                scores[name].left.append(shown.stdout)
+
+
+def outside(modules: list[str], scores: dict[str, Score]) -> None:
+    """The mutants of what stands outside of functions, and of decorated ones."""
+    place, remembered = PLACE / "outside", PLACE / "outside.json"
+    shutil.rmtree(place, ignore_errors=True)
+    for part in ("domain", "tests", "conftest.py", "pyproject.toml"):
+        source = PLACE / part
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, _made(place) / part)
+    known = set(json.loads(remembered.read_text())) if remembered.exists() else set()
+    run = runner(place)
+    for name in modules:
+        path = place / "domain" / f"{name}.py"
+        whole = path.read_text()
+        for mutant in mutants(whole):
+            scores[name].made += 1
+            shown = "".join(difflib.unified_diff(whole.splitlines(True), mutant.splitlines(True), path.name, n=0))
+            if shown in known:
+                continue
+            path.write_text(mutant)
+            if run():
+                scores[name].left.append(shown)
+            else:
+                known.add(shown)
+        path.write_text(whole)
+        remembered.write_text(json.dumps(sorted(known)))
+
+
+def _made(place: Path) -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def runner(place: Path) -> Callable[..., bool]:
+    """Runs the tests in a fork of this process, which has the libraries loaded and nothing of ours; True = passed."""
+    import hypothesis  # noqa: F401
+    import pytest
+
+    os.chdir(place)
+    sys.path[:] = [str(place), *(path for path in sys.path if path and Path(path).resolve() != ROOT)]
+    sys.dont_write_bytecode = True
+
+    def run(loud: bool = False) -> bool:
+        child = os.fork()
+        if child == 0:
+            if not loud:
+                _silence()
+            code = 1
+            try:
+                code = int(
+                    pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--timeout", "60", "-W", ALREADY, "tests/rules"])
+                )
+            except BaseException:  # whatever it is, the child ends here
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    if not run(loud=True):
+        sys.exit("The tests of the rules do not pass on the rules as they are.")
+    return run
+
+
+def _silence() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+
+def mutants(text: str) -> Iterator[str]:
+    """The module's text, changed in one place outside of what mutmut changes."""
+    from mutmut.mutation.mutators import mutation_operators
+
+    module = cst.parse_module(text)
+    for node in spots(module):
+        for kind, operator in mutation_operators:
+            if isinstance(node, kind):
+                for changed in operator(node):
+                    code = module.deep_replace(node, changed).code
+                    if code != text and compiles(code):
+                        yield code
+
+
+def spots(module: cst.Module) -> Iterator[cst.CSTNode]:
+    """Every node that can be changed: outside of functions only values, in properties and the like everything."""
+    for statement in module.body:
+        if isinstance(statement, cst.SimpleStatementLine):
+            yield from values(statement)
+        elif isinstance(statement, cst.ClassDef):
+            for part in statement.body.body:
+                if isinstance(part, cst.FunctionDef) and not mutated_by_mutmut(part):
+                    yield from walk(part.body)
+                elif isinstance(part, cst.SimpleStatementLine):
+                    yield from values(part)
+        elif isinstance(statement, cst.FunctionDef) and not mutated_by_mutmut(statement):
+            yield from walk(statement.body)
+
+
+def mutated_by_mutmut(function: cst.FunctionDef) -> bool:
+    names = [item.decorator.value for item in function.decorators if isinstance(item.decorator, cst.Name)]
+    return not function.decorators or (len(function.decorators) == 1 and names in (["classmethod"], ["staticmethod"]))
+
+
+def values(line: cst.SimpleStatementLine) -> Iterator[cst.CSTNode]:
+    """The values this line assigns; what only names types is no rule."""
+    for statement in line.body:
+        if isinstance(statement, cst.Assign | cst.AnnAssign) and statement.value is not None:
+            if not _is_type(statement.value):
+                yield from walk(statement.value)
+
+
+def _is_type(value: cst.BaseExpression) -> bool:
+    words = ("Literal", "TypeVar", "NewType", "dict", "list", "tuple", "Callable", "get_args")
+    named = value.func if isinstance(value, cst.Call) else value.value if isinstance(value, cst.Subscript) else None
+    return isinstance(named, cst.Name) and named.value in words
+
+
+def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """The node and all below it, without annotations and sentences for people."""
+    if isinstance(node, cst.Annotation) or _speaks(node):
+        return
+    yield node
+    for child in node.children:
+        yield from walk(child)
+
+
+def _speaks(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value in SPEECH
+
+
+def compiles(code: str) -> bool:
+    try:
+        compile(code, "mutant", "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
+
+
+def report(scores: dict[str, Score]) -> int:
+    """The table of docs/mutation.md, then the survivors."""
+    whole = Score(sum(score.made for score in scores.values()), [d for score in scores.values() for d in score.left])
+    out = ["| module | mutants | survived | killed |", "|---|---|---|---|"]
+    out += [f"| {name} | {s.made} | {len(s.left)} | {s.share:.1f} % |" for name, s in sorted(scores.items())]
+    out += [f"| all | {whole.made} | {len(whole.left)} | {whole.share:.1f} % |", ""]
+    out += survivors(scores.items())
+    sys.stdout.write("\n".join(out) + "\n")
+    return 0 if whole.share >= 95 else 1
+
+
+def survivors(scores: Iterable[tuple[str, Score]]) -> Iterator[str]:
+    for name, score in scores:
+        for shown in score.left:
+            yield f"== {name}"
+            lines = [line for line in shown.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+            head = (
+                shown.splitlines()[0]
+                if shown.startswith("#")
+                else next((x for x in shown.splitlines() if x.startswith("@@")), "")
+            )
+            yield "\n".join([head, *lines])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
