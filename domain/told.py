@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-from domain.stored import Shelf, dump
+from domain.stored import Shelf
 
 Problem = Literal["", "down", "warning", "critical"]
 Check = Literal["", "self", "poller"]
@@ -29,10 +29,6 @@ class Told:
     at: float | None = None
     acknowledged: bool = False
     flapping: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSONB; what equals its default is left out."""
-        return dump(self)
 
     def moved(self, by: float) -> Told:
         """The same mark with its moments `by` seconds later (the clock was set, R26)."""

@@ -3,7 +3,8 @@
 Every rule module (those of the import contract "Rules are pure") is changed in one place at a time and `tests/rules`
 is run against it: what still passes has survived, and is printed as a diff. mutmut changes the functions; what it
 leaves alone (constants, fields' defaults, properties) is changed here, by the same operators. `--fresh` forgets
-earlier runs; without it only what is new, changed or had survived is run again. docs/mutation.md tells the score.
+earlier runs; without it, and without naming modules, only what is new, changed or had survived is run again.
+docs/mutation.md tells the score.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def main(arguments: list[str]) -> int:
     modules = [name for name in rule_modules() if not chosen or name in chosen]
     if "--fresh" in arguments:
         shutil.rmtree(PLACE, ignore_errors=True)
-    lay_out(modules)
+    lay_out()
     scores = {name: Score() for name in modules}
     if "--outside" not in arguments:
         functions(modules, scores)
@@ -101,13 +102,15 @@ def rule_modules() -> list[str]:
     return [name.removeprefix("domain.") for name in pure]
 
 
-def lay_out(modules: list[str]) -> None:
+def lay_out() -> None:
     """The rules and their tests alone, in a place of their own; a file that did not change keeps its date."""
     for source in (*(ROOT / "domain").glob("*.py"), *(ROOT / "tests" / "rules").rglob("*.*")):
         if source.is_file() and "__pycache__" not in source.parts:
             write(PLACE / source.relative_to(ROOT), source.read_text())
     write(PLACE / "conftest.py", CONFTEST)
-    write(PLACE / "pyproject.toml", SETTINGS.format(modules=json.dumps([f"domain/{name}.py" for name in modules])))
+    write(
+        PLACE / "pyproject.toml", SETTINGS.format(modules=json.dumps([f"domain/{name}.py" for name in rule_modules()]))
+    )
     for gone in (PLACE / "tests").rglob("*.*"):
         if gone.is_file() and "__pycache__" not in gone.parts and not (ROOT / gone.relative_to(PLACE)).exists():
             gone.unlink()
@@ -131,13 +134,14 @@ def functions(modules: list[str], scores: dict[str, Score]) -> None:
             }
             meta.write_text(json.dumps(stored))
     mutmut = str(Path(sys.executable).parent / "mutmut")
-    done = subprocess.run(
-        [mutmut, "run", "--max-children", "1"], cwd=PLACE, capture_output=True, text=True, check=False
-    )
+    named = [f"domain.{name}.*" for name in modules] if modules != rule_modules() else []
+    words = [mutmut, "run", "--max-children", "1", *named]
+    done = subprocess.run(words, cwd=PLACE, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stdout[-4000:] + done.stderr[-2000:])
     for name in modules:
-        stored = json.loads((PLACE / "mutants" / "domain" / f"{name}.py.meta").read_text())["exit_code_by_key"]
+        meta = PLACE / "mutants" / "domain" / f"{name}.py.meta"
+        stored = json.loads(meta.read_text())["exit_code_by_key"] if meta.exists() else {}
         scores[name].made += len(stored)
         for key, code in stored.items():
             if code in (SURVIVED, UNTESTED):
@@ -195,9 +199,9 @@ def runner(place: Path) -> Callable[..., bool]:
                 code = int(
                     pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--timeout", "60", "-W", ALREADY, "tests/rules"])
                 )
-            except BaseException:  # whatever it is, the child ends here
-                traceback.print_exc()
-            finally:
+            finally:  # whatever it is, the child ends here
+                if sys.exc_info()[0]:
+                    traceback.print_exc()
                 sys.stdout.flush()
                 os._exit(code)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -250,9 +254,9 @@ def mutated_by_mutmut(function: cst.FunctionDef) -> bool:
 def values(line: cst.SimpleStatementLine) -> Iterator[cst.CSTNode]:
     """The values this line assigns; what only names types is no rule."""
     for statement in line.body:
-        if isinstance(statement, cst.Assign | cst.AnnAssign) and statement.value is not None:
-            if not _is_type(statement.value):
-                yield from walk(statement.value)
+        value = statement.value if isinstance(statement, cst.Assign | cst.AnnAssign) else None
+        if value is not None and not _is_type(value):
+            yield from walk(value)
 
 
 def _is_type(value: cst.BaseExpression) -> bool:
