@@ -83,6 +83,11 @@ def seen(flaps: Flaps, ok: bool) -> Flaps:
     return replace(flaps, window=window, fast=changed > STOPS)
 
 
+def excused(flaps: Flaps) -> Flaps:
+    """The last failures turn out to be another's: they are no comings and goings of this subject (R10)."""
+    return flaps if not flaps.window.endswith("f") else replace(flaps, window=flaps.window.rstrip("f"))
+
+
 def turned(flaps: Flaps, at: float, down: bool) -> Flaps:
     """After one hard change (R14), to `down` or to any other state."""
     if not down:

@@ -223,6 +223,12 @@ def release(track: Track, since: float) -> Track:
     return replace(track, failures=0, first_failure=None, fresh=since)
 
 
+def excuse(track: Track) -> Track:
+    """Its last failures were seen before those of what lies on the way to it: it does not flap with that (R10, R13)."""
+    flaps = flapping.excused(track.flaps)
+    return track if flaps is track.flaps else replace(track, flaps=flaps)
+
+
 def calm(track: Track, now: float) -> Track:
     """The track as time passes: slow flapping ends where there was no hard change for long enough (R14)."""
     flaps = flapping.passed(track.flaps, now)

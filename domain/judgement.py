@@ -311,7 +311,8 @@ class Judgement:
             elif before.state == "unreachable" and before.fresh is None:
                 track = health.release(before, now)
             elif not before.unknowns and before.failures:
-                track, change = health.decide(before, self._policy(host), road, now)
+                track = before if road == "clear" else health.excuse(before)
+                track, change = health.decide(track, self._policy(host), road, now)
             cause = self._cause(track, host)
             if track is before and cause == before.cause:
                 continue

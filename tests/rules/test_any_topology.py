@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rules.tapes import said
-from tests.rules.worlds import World, worlds
+from tests.rules.worlds import World, topologies, worlds
 
 GONE = ("down", "unreachable")
 
@@ -30,6 +30,16 @@ def test_no_more_messages_than_there_were_causes(world: World) -> None:
 def test_of_a_host_that_never_broke_nothing_is_said_whatever_comes_and_goes_before_it(world: World) -> None:
     """Neither that it is down nor that it flaps: its parents are, and they are told of."""
     assert {row[1] for row in spoken(world) if row[2] == "notify"} <= {name for name, _, _ in world.broken}
+
+
+@given(topologies(), st.integers(1, 2), st.integers(0, 2**20), st.data())
+def test_one_host_that_comes_and_goes_is_told_of_once_and_nobody_behind_it(
+    parents: dict[str, list[str]], period: int, seed: int, data: st.DataObject
+) -> None:
+    culprit = data.draw(st.sampled_from(sorted(parents)))
+    spells = [(culprit, 60 * begin, 60 * (begin + period)) for begin in range(3, 30, 2 * period)]
+    notices = [row[1:] for row in spoken(World(parents, spells, 30, seed)) if row[2] == "notify"]
+    assert notices == [[culprit, "notify", "flap_start"]]
 
 
 @given(worlds())
