@@ -209,8 +209,11 @@ def fold(track: Track, result: Result, policy: Policy, road: Road = "clear") -> 
 
 
 def decide(track: Track, policy: Policy, road: Road, at: float) -> tuple[Track, Change | None]:
-    """The same without a result: the way to the subject is another than when its last result came (R10)."""
-    if track.state == "disabled":
+    """The same without a result: the way to the subject is another than when its last result came (R10).
+
+    A stale subject's rows decide nothing any more: they start afresh with its next result (R9).
+    """
+    if track.state == "disabled" or track.stale:
         return track, None
     verdict = _verdict(track, policy, road)
     return (track, None) if verdict is None else _turn(track, *verdict, at=at)

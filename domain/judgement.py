@@ -198,9 +198,12 @@ class Judgement:
         calmed = {host: health.calm(track, now) for host, track in self.hosts.items()}
         passed = silence.judge(self._watch, {host: (t, self._policy(host)) for host, t in calmed.items()}, now)
         self._watch = passed.watch
+        before = dict(self.hosts)
+        for host, (track, _) in passed.hosts.items():
+            self._keep(host, track)
         for host, (track, change) in passed.hosts.items():
-            if track is not self.hosts[host]:
-                self._settle(host, self.hosts[host], track, change, now, events)
+            if track is not before[host]:
+                self._settle(host, before[host], self.hosts[host], change, now, events)
             else:
                 self._tell(host, now, events)
         for check, track in self.checks.items():
