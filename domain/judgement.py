@@ -76,6 +76,7 @@ class Judgement:
         self._suspicion = suspicion
         self._policies: dict[str, Policy] = {}
         self._usual = Policy()
+        self._unasked: frozenset[str] = frozenset()
         self._topology = Topology({})
         self._watch = silence.Watch()
         self._crowds: dict[str, Crowd] = {}
@@ -87,13 +88,19 @@ class Judgement:
     # ---- what there is
 
     def arrange(
-        self, policies: Mapping[str, Policy], topology: Topology, at: float, usual: Policy | None = None
+        self,
+        policies: Mapping[str, Policy],
+        topology: Topology,
+        at: float,
+        usual: Policy | None = None,
+        unasked: frozenset[str] = frozenset(),
     ) -> Events:
         """Take over the hosts there are, how patient to be with each (`usual` for a host not named), and the ways.
 
-        Hosts not known before are pending since `at`. A way that is new or gone counts from now on.
+        Hosts not known before are pending since `at`. A way that is new or gone counts from now on. Of hosts in
+        `unasked` no results are to be expected.
         """
-        self._policies, self._topology = dict(policies), topology
+        self._policies, self._topology, self._unasked = dict(policies), topology, unasked
         self._usual = usual or self._usual
         for host in policies:
             self.meet(host, at)
@@ -195,7 +202,8 @@ class Judgement:
     def tick(self, now: float) -> Events:
         """Time passes: slow flapping ends, staleness is judged (R9), reminders and digests fall due."""
         events: Events = []
-        calmed = {host: health.calm(track, now) for host, track in self.hosts.items()}
+        asked = [host for host in self.hosts if host not in self._unasked]
+        calmed = {host: health.calm(self.hosts[host], now) for host in asked}
         passed = silence.judge(self._watch, {host: (t, self._policy(host)) for host, t in calmed.items()}, now)
         self._watch = passed.watch
         before = dict(self.hosts)

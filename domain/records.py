@@ -226,6 +226,8 @@ class StateInterval(Table):
 class Incident(Table):
     """Something went wrong with a subject, from `since` until `closed_at`. `failure_kind` and `cause` say why.
 
+    `host_id` is None where the subject is the monitor itself (`poller`).
+
     One cause, one incident: `merged_into` is the incident whose cause this one shares, while it does. A person who
     has it in hand is `owner_id`, since `acknowledged_at`, until `acknowledged_until` (None: until it is over), with
     a `note`. `closing` is the cause a person gave in the end, `closed_by` who did; None where it ended by itself.
@@ -235,7 +237,7 @@ class Incident(Table):
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     subject: Mapped[str]
-    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    host_id: Mapped[int | None] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
     check_id: Mapped[int | None] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), index=True)
     state: Mapped[str]
     since: Mapped[datetime]
@@ -305,7 +307,7 @@ class Notice(Table):
     """Something people are to be told, decided by the rules in the transaction of the change it is about (R20).
 
     `kind` is one of domain.routing.NoticeKind; `subject` as in Track, or `poller`. `state` holds since `since`;
-    `outage` (s) is how long a problem lasted. With `admins_only` it is about the watching, not about the watched.
+    `outage` (s) is how long a problem lasted; `members` are the subjects a digest tells of. With `admins_only` it is about the watching, not about the watched.
     Append-only; the notifier reads it.
     """
 
@@ -321,6 +323,7 @@ class Notice(Table):
     state: Mapped[str]
     since: Mapped[datetime]
     outage: Mapped[float | None] = mapped_column(Double)
+    members: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'::text[]"))
     admins_only: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (Index(None, "at"),)

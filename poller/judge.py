@@ -1,212 +1,183 @@
-"""Applies the rules to rounds: what is remembered of every subject, and the rows each round leads to."""
+"""Feeds rounds to the rules and puts what they say onto the page: changes, causes, notices, and what they remember."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from typing import Any
 
-from domain import health, thresholds
+from domain import reach
 from domain.clock import Steady
-from domain.health import Policy, Result, Track, outcome_of
-from domain.reading import FailureKind, Reading
-from domain.records import OUTCOMES
-from domain.thresholds import Level, MetricTrack
-from poller.novelty import FACTS, Names, Novelty
+from domain.health import UNASKED_LIMIT, Result, Track, outcome_of
+from domain.judgement import Blamed, Event, Events, Judgement, Spoken, Turned
+from domain.reach import Topology
+from domain.thresholds import Level, MetricChange, MetricTrack
+from domain.uplink import Suspicion
 from poller.page import Page
 from poller.plan import HostPlan, Limit, Plan
-from poller.rates import Rates
 from poller.round import CheckSeen, Round
+from poller.samples import Samples, Seen, stamp, tidy
 
-COSTS_EVERY = 60.0
-"""Seconds of looks that are summed up before their cost is written: a row a check and minute instead of one a look."""
-WATCH = "host.watch."
-"""How the measures begin by which a check tells what a look cost the machine itself."""
-HOUR = 3_600_000_000
-"""In microseconds."""
-PART = 400
-"""The most characters of a part's name: PostgreSQL indexes no text of more than 2704 bytes."""
-OFFERED = "ssh.host_key"
-"""The fact by which a probe reports the key a machine showed: "port type base64 fingerprint"."""
+OTHERS_TELL = ("poller_silent", "poller_back")
+"""Whether the poller is silent is judged and told by another process: one that can speak when this one cannot (R9)."""
+WHY = {
+    "blocked": "What lies on the way to it does not answer.",
+    "stale": "Nobody has looked at it for more than three intervals.",
+    "disabled": "Switched off.",
+    "enabled": "Switched on.",
+}
 
 
 @dataclass
 class Memory:
-    """Everything remembered between rounds; loaded once, then written row by row with what it led to (R20)."""
+    """Everything remembered between rounds; loaded once, then written row by row with what it led to (R20).
 
-    hosts: dict[int, Track] = field(default_factory=dict)
-    checks: dict[int, Track] = field(default_factory=dict)
-    metrics: dict[tuple[int, str, str], MetricTrack] = field(default_factory=dict)
-    facts: dict[tuple[int, str, str], str] = field(default_factory=dict)
-    failures: dict[int, tuple[str, str]] = field(default_factory=dict)
+    `tracks` by subject, each with the host it belongs to; `standing` as `Judgement.to_json` has it.
+    """
+
+    tracks: dict[str, tuple[int, Track | MetricTrack]] = field(default_factory=dict)
+    standing: dict[str, Any] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
 
 
 class Judge:
-    """Folds rounds into the memory and onto a page. One thread, no waiting, no database."""
+    """Folds rounds onto a page. One thread, no waiting, no database."""
 
-    def __init__(self, memory: Memory, steady: Steady) -> None:
-        self.memory = memory
+    def __init__(self, memory: Memory, steady: Steady, references: tuple[str, ...] = ()) -> None:
         self._steady = steady
-        self._rates = Rates()
-        self._novelty = Novelty()
-        self._told = Counter(check_id for check_id, _, _ in memory.facts)
-        self._costs: dict[tuple[int, int], list[float]] = {}
-        self._costs_told = steady.now()
+        self._samples = Samples(memory.seen, steady)
+        self._rules = Judgement(Suspicion(references))
+        self._homes: dict[str, int] = {}
+        self._why: dict[str, tuple[str, str | None]] = {}
+        self._stored: dict[str, Any] = {}
         self._checks: dict[int, frozenset[int]] = {}
+        self._acknowledged: set[str] = set()
+        self._take_over(memory)
+
+    def _take_over(self, memory: Memory) -> None:
+        for subject, (host_id, track) in memory.tracks.items():
+            self._homes[subject] = host_id
+            self._stored[subject] = _lasting(track)
+            if subject.startswith("host:") and isinstance(track, Track):
+                self._rules.hosts[subject] = track
+            else:
+                self._rules.remember(subject, f"host:{host_id}", track)
+            if track.told.acknowledged:
+                self._acknowledged.add(subject)
+        self._rules.take_over(memory.standing, self._steady.now())
+        self._standing = self._rules.to_json()
+
+    def host(self, host_id: int) -> Track | None:
+        """What is known of a machine."""
+        return self._rules.hosts.get(f"host:{host_id}")
 
     def down(self, host_id: int) -> bool:
-        """Whether the machine is known to be down: its blocking looks then wait in the small lane."""
-        track = self.memory.hosts.get(host_id)
-        return track is not None and track.state == "down"
+        """Whether the machine is known to be out of reach: its blocking looks then wait in the small lane."""
+        track = self.host(host_id)
+        return track is not None and track.state in ("down", "unreachable")
+
+    @property
+    def suspects_line(self) -> bool:
+        """Whether our own line is under suspicion or lost: its references are to be asked now (R27)."""
+        return self._rules.uplink.suspected is not None or self._rules.uplink.lost is not None
+
+    # ---- what comes in, onto the page
 
     def judge(self, page: Page, round: Round) -> None:
-        """One round's rows onto the page."""
-        for look in round.looks:
-            self._write_down(page, round, look)
-            self._add_cost(round, look)
+        """One round's rows."""
+        self._samples.write(page, round)
         self._judge_host(page, round)
-        for look in round.looks:
-            if round.outcome != "fail":
+        if round.outcome != "fail":
+            for look in round.looks:
                 self._judge_check(page, round.host, look)
+
+    def reference(self, page: Page, name: str, result: Result) -> None:
+        """One look at a target that tells of our own line."""
+        self._write(page, self._rules.reference(name, result))
+
+    def tick(self, page: Page) -> None:
+        """Time has passed."""
+        self._write(page, self._rules.tick(self._steady.now()))
+
+    def tell_costs(self, page: Page) -> None:
+        """What the looks of the last minute took."""
+        self._samples.tell_costs(page)
+
+    def maintain(self, page: Page, hosts: frozenset[int]) -> None:
+        """These machines are in maintenance now, and no others (R11, R12)."""
+        now, wanted = self._steady.now(), {f"host:{host_id}" for host_id in hosts}
+        for subject in sorted(wanted - self._rules.muted):
+            self._write(page, self._rules.mute(subject, True, now))
+            self._maintained(page, subject, "maintenance", now)
+        for subject in sorted(self._rules.muted - wanted):
+            self._write(page, self._rules.mute(subject, False, now))
+            self._maintained(page, subject, "ended", now)
+
+    def acknowledge(self, page: Page, subjects: set[str]) -> None:
+        """Somebody has these in hand, and no others (R17)."""
+        for subject in subjects ^ self._acknowledged:
+            self._rules.acknowledge(subject, subject in subjects)
+        self._acknowledged = subjects
+        self._write(page, [])
 
     def reconcile(self, page: Page, plan: Plan) -> None:
         """After an edit: switched-off machines are closed, switched-on ones begin again, gone ones are forgotten (R24)."""
         at = self._steady.now()
         self._checks |= {host.id: frozenset(check.id for check in host.checks) for host in plan.hosts.values()}
-        for host_id in plan.disabled:
-            track = self.memory.hosts.get(host_id, Track(since=at))
-            if track.state != "disabled":
-                self._host_turned(page, host_id, *health.disable(track, at), policy=Policy(), reason="Switched off.")
-                self._metrics_grey(page, host_id, at, closed=True)
-        for host in plan.hosts.values():
-            known = self.memory.hosts.get(host.id)
-            if known is None:
-                self.memory.hosts[host.id] = Track(since=at)
-                self._keep_track(page, f"host:{host.id}", host.id, None, self.memory.hosts[host.id])
-            elif known.state == "disabled":
-                self._host_turned(page, host.id, *health.enable(known, at), policy=host.policy, reason="Switched on.")
         self._forget(plan)
+        for host_id in sorted(plan.disabled):
+            self._homes[f"host:{host_id}"] = host_id
+            self._write(page, self._rules.disable(f"host:{host_id}", at))
+        policies, parents = {}, {}
+        for host in plan.hosts.values():
+            subject = f"host:{host.id}"
+            self._homes[subject] = host.id
+            policies[subject] = host.policy
+            parents[subject] = tuple(f"host:{parent}" for parent in host.parents)
+            if subject in self._rules.hosts:
+                self._write(page, self._rules.enable(subject, at))
+        unasked = frozenset(f"host:{host.id}" for host in plan.hosts.values() if not host.asked)
+        topology = Topology(reach.without_circles(parents))
+        self._write(page, self._rules.arrange(policies, topology, at, unasked=unasked))
 
     def _forget(self, plan: Plan) -> None:
         known = set(plan.hosts) | plan.disabled
-        self._checks = {k: v for k, v in self._checks.items() if k in known}
+        self._checks = {host: checks for host, checks in self._checks.items() if host in known}
         checks = {check for own in self._checks.values() for check in own}
-        self.memory.hosts = {k: v for k, v in self.memory.hosts.items() if k in known}
-        for check_id in [k for k in self.memory.checks if k not in checks]:
-            del self.memory.checks[check_id]
-            self._rates.forget(check_id)
-            self._novelty.forget(check_id)
-        self.memory.metrics = {k: v for k, v in self.memory.metrics.items() if k[0] in checks}
-        self.memory.facts = {k: v for k, v in self.memory.facts.items() if k[0] in checks}
-        self._told = Counter(check_id for check_id, _, _ in self.memory.facts)
-        self.memory.failures = {k: v for k, v in self.memory.failures.items() if k in checks}
-
-    def _write_down(self, page: Page, round: Round, look: CheckSeen) -> None:
-        """The look itself: its sample, the newest row, its facts, and its failure where that is news."""
-        reading, check = look.seen.reading, look.check
-        ts = _micros(reading.at)
-        outcome = OUTCOMES.index(outcome_of(reading.failure.kind if reading.failure else None))
-        rows = self._rates.apply(check.id, look.seen.end, reading) if reading.measures else []
-        index, values = -1, [_storable(r[3]) for r in rows]
-        if rows:
-            names: Names = tuple(r[0] for r in rows), tuple(_text(r[1], PART) for r in rows), tuple(r[2] for r in rows)
-            names, values = self._novelty.admit(check.id, names, values, look.seen.end)
-            index = page.set_index(*map(list, names)) if values else -1
-        page.raw.append([check.id, ts, index, outcome, values])
-        failure = reading.failure
-        page.latest[check.id] = [
-            check.id, round.host.id, ts, reading.took, round.late, outcome, index, values,
-            str(failure.kind) if failure else None, _text(failure.detail) if failure else None,
-            reading.cost.sent, reading.cost.received,
-        ]  # fmt: skip
-        if check.credential_id is not None and check.credential_id not in page.used:
-            page.used.append(check.credential_id)
-        self._note_facts(page, round.host.id, check.id, reading, ts)
-        self._note_failure(page, check.id, reading, ts)
-
-    def tell_costs(self, page: Page) -> None:
-        """What the looks of the last COSTS_EVERY seconds took; a killed poller loses that much of it and no more."""
-        if self._costs and self._steady.now() - self._costs_told >= COSTS_EVERY:
-            page.costs = [[check, hour, *sums] for (check, hour), sums in self._costs.items()]
-            self._costs, self._costs_told = {}, self._steady.now()
-
-    def _add_cost(self, round: Round, look: CheckSeen) -> None:
-        reading = look.seen.reading
-        hour = _micros(reading.at) // HOUR * HOUR
-        theirs = {one.name: one.value for one in reading.measures if one.name.startswith(WATCH)}
-        sums = self._costs.setdefault((look.check.id, hour), [0, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0.0, 0.0])
-        amounts = (
-            1, int(reading.failure is not None), reading.took, round.late, look.seen.cpu,
-            max(0, reading.cost.sent), max(0, reading.cost.received),
-            int(bool(theirs)), theirs.get(f"{WATCH}cpu_time", 0.0), theirs.get(f"{WATCH}processes", 0.0),
-        )  # fmt: skip
-        for place, amount in enumerate(amounts):
-            sums[place] += amount
-
-    def _note_facts(self, page: Page, host_id: int, check_id: int, reading: Reading, ts: int) -> None:
-        for fact in reading.facts:
-            key, value = (check_id, fact.name, _text(fact.of, PART)), _text(fact.value)
-            known = self.memory.facts.get(key)
-            if known == value or (known is None and self._told[check_id] >= FACTS):
+        for subject, host_id in list(self._homes.items()):
+            kind, _, rest = subject.partition(":")
+            if host_id not in known and kind == "host":
+                self._rules.forget(subject)
+            elif kind != "host" and int(rest.split(":", 1)[0]) not in checks:
+                self._rules.drop(subject)
+            else:
                 continue
-            self._told[check_id] += known is None
-            self.memory.facts[key] = value
-            page.facts.append([check_id, host_id, fact.name, key[2], value, ts])
-            if fact.name == OFFERED:
-                port, _, rest = fact.value.partition(" ")
-                key_text, _, fingerprint = rest.rpartition(" ")
-                untrusted = reading.failure is not None and reading.failure.kind is FailureKind.UNTRUSTED
-                page.keys.append([host_id, int(port), key_text, fingerprint, "offered" if untrusted else "pinned"])
+            del self._homes[subject]
+            self._stored.pop(subject, None)
+            self._why.pop(subject, None)
+        self._samples.keep(checks)
 
-    def _note_failure(self, page: Page, check_id: int, reading: Reading, ts: int) -> None:
-        if reading.failure is None:
-            self.memory.failures.pop(check_id, None)
-            return
-        news = (str(reading.failure.kind), _text(reading.failure.detail))
-        if self.memory.failures.get(check_id) != news:
-            self.memory.failures[check_id] = news
-            page.failures.append([check_id, ts, *news])
+    # ---- one round
 
     def _judge_host(self, page: Page, round: Round) -> None:
         if round.outcome is None:
             return
-        host, looks = round.host, [look for look in round.looks if look.check.reachability]
+        subject, looks = f"host:{round.host.id}", [look for look in round.looks if look.check.reachability]
         start, end = min(look.seen.start for look in looks), max(look.seen.end for look in looks)
-        before = self.memory.hosts.get(host.id) or Track(since=start)
-        track, change = health.fold(before, Result(end, round.outcome, start), host.policy)
         worst = next((look.seen.reading.failure for look in looks if look.seen.reading.failure), None)
-        reason = _text(worst.detail) if worst and round.outcome != "ok" else ""
-        kind = str(worst.kind) if worst and round.outcome != "ok" else None
-        self._host_turned(page, host.id, track, change, policy=host.policy, reason=reason, kind=kind)
-        if change is not None and change.to_state == "down":
-            self._metrics_grey(page, host.id, change.since)
-
-    def _host_turned(
-        self, page: Page, host_id: int, track: Track, change: health.Change | None, *,
-        policy: Policy, reason: str, kind: str | None = None,
-    ) -> None:  # fmt: skip
-        before = self.memory.hosts.get(host_id)
-        self.memory.hosts[host_id] = track
-        subject = f"host:{host_id}"
-        if before is None or _lasting(track, policy) != _lasting(before, policy):
-            self._keep_track(page, subject, host_id, None, track)
-        if change is not None:
-            self._change(page, subject, host_id, None, change, reason, kind)
+        known = worst is not None and round.outcome != "ok"
+        self._why[subject] = (tidy(worst.detail), str(worst.kind)) if worst and known else ("", None)
+        self._homes[subject] = round.host.id
+        self._write(page, self._rules.result(subject, Result(end, round.outcome, start)))
 
     def _judge_check(self, page: Page, host: HostPlan, look: CheckSeen) -> None:
         check, failure = look.check, look.seen.reading.failure
-        policy = replace(host.policy, interval=check.interval)
-        before = self.memory.checks.get(check.id) or Track(since=look.seen.start)
+        subject = f"check:{check.id}"
+        self._homes[subject] = host.id
+        self._why[subject] = (tidy(failure.detail), str(failure.kind)) if failure else ("", None)
         result = Result(look.seen.end, outcome_of(failure.kind if failure else None), look.seen.start)
-        track, change = health.fold(before, result, policy)
-        self.memory.checks[check.id] = track
-        if _lasting(track, policy) != _lasting(before, policy) or (track.seen == result.at and before.seen is None):
-            self._keep_track(page, f"check:{check.id}", host.id, check.id, track)
-        if change is not None:
-            reason, kind = (_text(failure.detail), str(failure.kind)) if failure else ("", None)
-            self._change(page, f"check:{check.id}", host.id, check.id, change, reason, kind)
+        policy = replace(host.policy, interval=check.interval)
+        self._write(page, self._rules.check(subject, f"host:{host.id}", result, policy))
         if failure is None and host.limits:
             self._judge_metrics(page, host, look)
 
@@ -221,78 +192,93 @@ class Judge:
                 continue
             levels = _levels(host.limits, name, part, name in totals)
             if levels:
-                self._judge_metric(page, host, look, name, part, value, levels)
+                subject, home = f"metric:{look.check.id}:{name}:{part}", f"host:{host.id}"
+                self._homes[subject] = host.id
+                at, pace = look.seen.start, look.check.interval
+                self._write(page, self._rules.sample(subject, home, at, value, levels, pace, look.seen.end))
 
-    def _judge_metric(
-        self, page: Page, host: HostPlan, look: CheckSeen, name: str, part: str, value: float, levels: list[Level]
-    ) -> None:
-        key = (look.check.id, name, part)
-        before = self.memory.metrics.get(key) or MetricTrack(since=look.seen.start)
-        track, change = thresholds.fold_metric(before, look.seen.start, value, levels, look.check.interval)
-        self.memory.metrics[key] = track
-        if change is not None or track.levels != before.levels:
-            self._keep_metric(page, host.id, key, track)
-        if change is not None:
-            self._metric_change(page, host.id, key, change)
+    # ---- what is said, as rows
 
-    def _metrics_grey(self, page: Page, host_id: int, since: float, *, closed: bool = False) -> None:
-        """The machine is down or switched off: nothing is known of its numbers (R22, R24)."""
-        at = self._steady.now()
-        own = self._checks.get(host_id, frozenset())
-        for key, track in list(self.memory.metrics.items()):
-            if key[0] not in own:
-                continue
-            after, change = thresholds.close(track, at) if closed else thresholds.grey(track, since, at)
-            self.memory.metrics[key] = after
-            if change is not None:
-                self._keep_metric(page, host_id, key, after)
-                self._metric_change(page, host_id, key, change)
+    def _write(self, page: Page, events: Events) -> None:
+        for event in events:
+            self._say(page, event)
+        for subject in sorted(self._rules.touched):
+            self._keep(page, subject)
+        self._rules.touched.clear()
+        standing = self._rules.to_json()
+        if standing != self._standing:
+            self._standing = page.standing = standing
 
-    def _keep_track(self, page: Page, subject: str, host_id: int, check_id: int | None, track: Track) -> None:
-        since = self._stamp(track.since)
+    def _say(self, page: Page, event: Event) -> None:
+        if isinstance(event, Blamed):
+            page.causes.append([self._homes[event.subject], event.cause, self._stamp(event.at), len(page.changes)])
+        elif isinstance(event, Turned):
+            change = event.change
+            reason, kind = self._reason(event)
+            page.changes.append([
+                event.subject, self._homes[event.subject], _check_of(event.subject), self._stamp(change.at),
+                self._stamp(change.since), change.from_state, change.to_state, reason, kind,
+            ])  # fmt: skip
+        elif event.notice.kind not in OTHERS_TELL:
+            page.notices.append(self._notice(event))
+
+    def _notice(self, event: Spoken) -> list[Any]:
+        notice, subject = event.notice, event.subject
+        return [
+            subject, self._homes.get(subject), _check_of(subject), self._stamp(notice.at), notice.kind, notice.state,
+            self._stamp(notice.since), notice.outage, list(event.members),
+        ]  # fmt: skip
+
+    def _reason(self, event: Turned) -> tuple[str, str | None]:
+        """Why, as a sentence, and the kind of failure."""
+        change = event.change
+        if isinstance(change, MetricChange):
+            return ("" if change.value is None else f"{change.value:.6g}"), None
+        if change.reason in WHY:
+            return WHY[change.reason], None
+        return self._why.get(event.subject, ("", None))
+
+    def _keep(self, page: Page, subject: str) -> None:
+        """Onto the page what must be stored of a subject, where that is another than what is stored."""
+        rules = self._rules
+        track: Any = rules.hosts.get(subject) or rules.checks.get(subject) or rules.metrics.get(subject)
+        if track is None or subject not in self._homes:
+            return
+        lasting = _lasting(track)
+        if self._stored.get(subject) == lasting:
+            return
+        self._stored[subject] = lasting
+        failing = track.failures if isinstance(track, Track) and track.failing else 0
         page.tracks[subject] = [
-            host_id,
-            check_id,
-            track.state,
-            since,
-            track.failures if track.failing else 0,
-            track.to_json(),
-        ]
+            self._homes[subject], _check_of(subject), track.state, self._stamp(track.since), failing, track.to_json(),
+        ]  # fmt: skip
 
-    def _keep_metric(self, page: Page, host_id: int, key: tuple[int, str, str], track: MetricTrack) -> None:
-        page.tracks[_metric_subject(key)] = [host_id, key[0], track.state, self._stamp(track.since), 0, track.to_json()]
-
-    def _metric_change(
-        self, page: Page, host_id: int, key: tuple[int, str, str], change: thresholds.MetricChange
-    ) -> None:
-        value = "" if change.value is None else f"{change.value:.6g}"
+    def _maintained(self, page: Page, subject: str, state: str, now: float) -> None:
+        """What really was maintenance, for the reckoning of availability: an interval of its own."""
         page.changes.append([
-            _metric_subject(key), host_id, key[0], self._stamp(change.at), self._stamp(change.since),
-            change.from_state, change.to_state, value, None,
-        ])  # fmt: skip
-
-    def _change(
-        self,
-        page: Page,
-        subject: str,
-        host_id: int,
-        check_id: int | None,
-        change: health.Change,
-        reason: str,
-        kind: str | None,
-    ) -> None:
-        page.changes.append([
-            subject, host_id, check_id, self._stamp(change.at), self._stamp(change.since),
-            change.from_state, change.to_state, reason, kind,
+            f"maintenance:{self._homes[subject]}", self._homes[subject], None, self._stamp(now), self._stamp(now),
+            "", state, "", None,
         ])  # fmt: skip
 
     def _stamp(self, moment: float) -> int:
-        return _micros(self._steady.utc(moment))
+        return stamp(self._steady.utc(moment))
 
 
-def _lasting(track: Track, policy: Policy) -> Track:
+def _lasting(track: Track | MetricTrack) -> Any:
     """What of a track must be stored: not when the last result came (`latest` has that), nor a count past its use."""
-    return replace(track, seen=None, started=None, rids=(), oks=min(track.oks, policy.recover_after), first_ok=None)
+    if isinstance(track, MetricTrack):
+        return track.state, track.since, track.levels, track.told
+    recovering, counted = track.state == "down", track.failing or track.fresh is not None
+    return replace(
+        track, seen=None, started=None, rids=(), oks=track.oks if recovering else 0,
+        first_ok=track.first_ok if recovering else None, failures=track.failures if counted else 0,
+        first_failure=track.first_failure if counted else None, unknowns=min(track.unknowns, UNASKED_LIMIT),
+    )  # fmt: skip
+
+
+def _check_of(subject: str) -> int | None:
+    kind, _, rest = subject.partition(":")
+    return int(rest.split(":", 1)[0]) if kind in ("check", "metric") else None
 
 
 def _levels(limits: Sequence[Limit], name: str, part: str, has_total: bool) -> list[Level]:
@@ -304,23 +290,3 @@ def _levels(limits: Sequence[Limit], name: str, part: str, has_total: bool) -> l
         Level("critical" if o.state == "critical" else "warning", o.over, o.under, o.clear, o.for_s, o.clear_for_s)
         for o in own
     ]
-
-
-def _metric_subject(key: tuple[int, str, str]) -> str:
-    return f"metric:{key[0]}:{key[1]}:{key[2]}"
-
-
-def _micros(at: datetime | None) -> int:
-    if at is None:
-        raise ValueError("a look without its moment cannot be recorded")
-    return round(at.timestamp() * 1_000_000)
-
-
-def _storable(value: float | None) -> float | None:
-    """A number PostgreSQL's `real` can hold, or None: what a machine says is range-checked before it is kept."""
-    return value if value is not None and math.isfinite(value) and abs(value) < 3e38 else None
-
-
-def _text(value: str, limit: int = 1000) -> str:
-    """Text PostgreSQL can hold: no NUL, no lone surrogates, bounded."""
-    return value[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 Row = list[Any]
+LATER = {"costs", "causes", "notices", "standing"}
+"""What pages of earlier versions do not have."""
 
 
 @dataclass
@@ -22,6 +24,9 @@ class Page:
     * `failures`: [check, since, kind, detail]
     * `keys`: [host, port, key, fingerprint, pinned or offered]
     * `used`: ids of credentials used
+    * `causes`: [host, subject that explains its state or "", at, how many of `changes` came before]
+    * `notices`: [subject, host, check, at, kind, state, since, outage, members of a digest]
+    * `standing`: what the rules remember beside their subjects, or None where that is as it was
     * `costs`: [check, hour, looks, failed, took, late, cpu, sent, received, told, their cpu, their
       processes], to be added to what is there
     """
@@ -37,11 +42,15 @@ class Page:
     keys: list[Row] = field(default_factory=list)
     used: list[int] = field(default_factory=list)
     costs: list[Row] = field(default_factory=list)
+    causes: list[Row] = field(default_factory=list)
+    notices: list[Row] = field(default_factory=list)
+    standing: dict[str, Any] | None = None
 
     @property
     def empty(self) -> bool:
         """Nothing to write."""
-        return not (self.raw or self.latest or self.tracks or self.changes)
+        written = self.raw or self.latest or self.tracks or self.changes or self.causes or self.notices
+        return not written and self.standing is None
 
     def dump(self) -> bytes:
         """For the spool."""
@@ -49,10 +58,10 @@ class Page:
 
     @classmethod
     def parse(cls, text: bytes) -> Page:
-        """A page from the spool, perhaps an earlier version's, which had no costs. Raises ValueError for anything else."""
+        """A page from the spool, perhaps an earlier version's, which had less on it. Raises ValueError for anything else."""
         value = json.loads(text)
         known = {f.name for f in fields(cls)}
-        if not isinstance(value, dict) or not known - {"costs"} <= set(value) <= known:
+        if not isinstance(value, dict) or not known - LATER <= set(value) <= known:
             raise ValueError("not a page of this version")
         value["latest"] = {int(check): row for check, row in value["latest"].items()}
         return cls(**value)

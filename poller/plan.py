@@ -69,7 +69,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class HostPlan:
-    """One machine: its address, its checks, how patient to be, and its limits (its own, then its groups', then all's)."""
+    """One machine: its address, its checks, how patient to be, its limits (the nearest owner's), what lies before it."""
 
     id: int
     name: str
@@ -77,6 +77,12 @@ class HostPlan:
     policy: Policy
     checks: tuple[CheckPlan, ...]
     limits: tuple[Limit, ...] = ()
+    parents: tuple[int, ...] = ()
+
+    @property
+    def asked(self) -> bool:
+        """Whether any check says if the machine is there: without one there is nothing to miss."""
+        return any(check.reachability for check in self.checks)
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,9 @@ def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attem
     with sessions() as session:
         keys = _pinned(session)
         limits = _limits(session)
+        parents: dict[int, list[int]] = defaultdict(list)
+        for host_id, parent_id in session.execute(select(host_parent).order_by(host_parent.c.parent_id)):
+            parents[host_id].append(parent_id)
         credentials = {c.id: c for c in session.scalars(select(Credential))}
         checks: dict[int, list[Check]] = defaultdict(list)
         for check in session.scalars(select(Check).where(Check.enabled).order_by(Check.id)):
@@ -111,6 +120,7 @@ def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attem
             plans = tuple(
                 _check(check, host, pace, credentials, keys.get(host.id, {}), opener) for check in checks[host.id]
             )
+<<<<<<< HEAD
             policy = Policy(pace, host.attempts or attempts, host.recover_after or 1)
             hosts[host.id] = HostPlan(host.id, host.name, host.address, policy, plans, limits(host.id))
         windows, places = _windows(session), _places(session)
@@ -129,6 +139,14 @@ def downs(session: Session, begin: datetime) -> dict[int, tuple[datetime, ...]]:
     for host_id, since in rows:
         found[host_id].append(since)
     return {host_id: tuple(moments) for host_id, moments in found.items()}
+=======
+            paces = [check.interval for check in plans if check.reachability]
+            policy = Policy(min(paces, default=pace), host.attempts or attempts, host.recover_after or 1)
+            hosts[host.id] = HostPlan(
+                host.id, host.name, host.address, policy, plans, limits(host.id), tuple(parents[host.id])
+            )
+    return Plan(hosts, frozenset(disabled))
+>>>>>>> 50d3b85 (The poller judges with the one engine: causes, members, notices and what the rules remember go into one transaction)
 
 
 def prepare_options(probe: Probe, values: dict[str, Any], pinned: dict[int, list[str]]) -> Any:

@@ -183,8 +183,8 @@ class _Poller:
     async def _replan(self) -> None:
         settings = self._settings
         plan = await asyncio.to_thread(load, self._sessions, self._opener, settings.interval, settings.attempts)
-        tracks = self._recorder.judge.memory.hosts
-        fresh = {host for host in plan.hosts if host not in tracks or tracks[host].seen is None} - set(self._plan.hosts)
+        known = {host: self._recorder.judge.host(host) for host in plan.hosts}
+        fresh = {host for host, track in known.items() if track is None or track.seen is None} - set(self._plan.hosts)
         changed = {host.id for host in plan.hosts.values() if host.checks and self._checks_added(host.id, plan)}
         self._plan = plan
         self._recorder.reconcile(plan)

@@ -21,7 +21,9 @@ from domain.health import Track, resume
 from domain.records import IN_ALL
 from domain.thresholds import MetricTrack
 from domain.thresholds import resume as resume_metric
+from poller import incidents
 from poller.copy import pack
+from poller.incidents import moment
 from poller.judge import Judge, Memory
 from poller.page import Page, Row
 from poller.plan import Plan
@@ -206,7 +208,7 @@ class Recorder:
                 await copy.write(pack(raw, ids))
             await self._write_latest(cursor, [row for row in page.latest.values() if row[0] in checks], ids)
             await _write_tracks(cursor, page, hosts, checks)
-            await _write_changes(cursor, [row for row in page.changes if _known(row[1], row[2], hosts, checks)])
+            await incidents.write(cursor, page, self._site, lambda host, check: _known(host, check, hosts, checks))
             await _write_notes(cursor, page, hosts, checks)
             await _write_costs(cursor, page, checks)
             await _tell(cursor, page)
@@ -229,11 +231,12 @@ class Recorder:
     async def _alive(self, cursor: AsyncCursor[Any], page: Page) -> tuple[set[int], set[int]]:
         """Which hosts and checks of this page still exist; they cannot be deleted before we commit."""
         hosts = {row[1] for row in page.latest.values()} | {row[0] for row in page.tracks.values()}
-        hosts |= {row[1] for row in page.changes}
+        hosts |= {row[1] for row in page.changes} | {row[0] for row in page.causes}
+        hosts |= {row[1] for row in page.notices if row[1] is not None}
         checks = (
             set(page.latest)
             | {row[1] for row in page.tracks.values() if row[1]}
-            | {r[2] for r in page.changes if r[2]}
+            | {row[2] for row in (*page.changes, *page.notices) if row[2]}
             | {row[0] for row in page.costs}
         )
         await cursor.execute("select id from host where id = any(%s) order by id for key share", [list(hosts)])
@@ -256,7 +259,7 @@ class Recorder:
         return self._sets[digest]
 
     async def _ensure_days(self, cursor: AsyncCursor[Any], raw: list[Row]) -> None:
-        for day in {_moment(row[1]).strftime("%Y%m%d") for row in raw} - self._days:
+        for day in {moment(row[1]).strftime("%Y%m%d") for row in raw} - self._days:
             await cursor.execute(partition(day))
             self._days.add(day)
 
@@ -279,7 +282,7 @@ class Recorder:
             copy.set_types([*types, "int4", "int4"])
             for check, host, ts, took, late, outcome, index, values, kind, detail, sent, received in rows:
                 good = index >= 0
-                at = _moment(ts)
+                at = moment(ts)
                 await copy.write_row(
                     (check, host, at, took, late, outcome, at if good else None, ids[index] if good else None,
                      values if good else None, kind, detail, min(sent, 2**31 - 1), min(received, 2**31 - 1))
@@ -296,6 +299,7 @@ class Recorder:
     async def _load(self) -> Memory:
         """The memory as the last transaction left it."""
         connection, memory, now = self._connection, Memory(), self._steady.now()
+        seen = memory.seen
         assert connection is not None
         async with connection.transaction(), connection.cursor() as cursor:
             await cursor.execute(
@@ -306,18 +310,20 @@ class Recorder:
                 last[host] = max(last.get(host, 0.0), ts)
                 last[-check] = ts
                 if kind is not None:
-                    memory.failures[check] = (kind, detail)
+                    seen.failures[check] = (kind, detail)
             await cursor.execute("select check_id, name, part, value from fact")
-            memory.facts = {(check, name, part): value for check, name, part, value in await cursor.fetchall()}
-            await cursor.execute("select subject, data from track")
-            for subject, data in await cursor.fetchall():
+            seen.facts = {(check, name, part): value for check, name, part, value in await cursor.fetchall()}
+            await cursor.execute("select subject, host_id, data from track")
+            for subject, host, data in await cursor.fetchall():
                 kind, _, rest = subject.partition(":")
                 if kind == "metric":
-                    check, name, part = rest.split(":", 2)
-                    memory.metrics[int(check), name, part] = resume_metric(MetricTrack.from_json(data), now)
-                    continue
-                home, key = (memory.hosts, int(rest)) if kind == "host" else (memory.checks, -int(rest))
-                home[abs(key)] = _resumed(Track.from_json(data), last.get(key), now)
+                    memory.tracks[subject] = host, resume_metric(MetricTrack.from_json(data), now)
+                else:
+                    key = int(rest) if kind == "host" else -int(rest)
+                    memory.tracks[subject] = host, _resumed(Track.from_json(data), last.get(key), now)
+            await cursor.execute("select data from standing where site_id = %s", [self._site])
+            row = await cursor.fetchone()
+            memory.standing = row[0] if row else {}
         return memory
 
 
@@ -338,13 +344,13 @@ def _resumed(track: Track, last: float | None, now: float) -> Track:
     return resume(track, now)
 
 
-def _known(host: int, check: int | None, hosts: set[int], checks: set[int]) -> bool:
-    return host in hosts and (check is None or check in checks)
+def _known(host: int | None, check: int | None, hosts: set[int], checks: set[int]) -> bool:
+    return (host is None or host in hosts) and (check is None or check in checks)
 
 
 async def _write_tracks(cursor: AsyncCursor[Any], page: Page, hosts: set[int], checks: set[int]) -> None:
     rows = [
-        (subject, host, check, state, _moment(since), failing, json.dumps(data))
+        (subject, host, check, state, moment(since), failing, json.dumps(data))
         for subject, (host, check, state, since, failing, data) in page.tracks.items()
         if _known(host, check, hosts, checks)
     ]
@@ -356,59 +362,16 @@ async def _write_tracks(cursor: AsyncCursor[Any], page: Page, hosts: set[int], c
     )
 
 
-async def _write_changes(cursor: AsyncCursor[Any], rows: list[Row]) -> None:
-    """Each change as a row, its interval, and the incident it opens or closes."""
-    for subject, host, check, at, since, before, after, reason, kind in rows:
-        row = {
-            "subject": subject, "host": host, "check": check, "at": _moment(at), "since": _moment(since),
-            "before": before, "after": after, "reason": reason, "kind": kind,
-        }  # fmt: skip
-        await cursor.execute(
-            "insert into change (subject, host_id, check_id, at, since, from_state, to_state, reason) values"
-            " (%(subject)s, %(host)s, %(check)s, %(at)s, %(since)s, %(before)s, %(after)s, %(reason)s)",
-            row,
-        )
-        await cursor.execute("delete from state_interval where subject = %(subject)s and since >= %(since)s", row)
-        await cursor.execute(
-            "update state_interval set until = %(since)s where subject = %(subject)s and (until is null or until > %(since)s)",
-            row,
-        )
-        await cursor.execute(
-            "insert into state_interval (subject, host_id, check_id, since, state) values"
-            " (%(subject)s, %(host)s, %(check)s, %(since)s, %(after)s)",
-            row,
-        )
-        if after in PROBLEMS:
-            await cursor.execute(
-                "insert into incident (subject, host_id, check_id, state, since, opened_at, failure_kind, cause) values"
-                " (%(subject)s, %(host)s, %(check)s, %(after)s, %(since)s, %(at)s, %(kind)s, %(reason)s)"
-                " on conflict (subject) where closed_at is null do update set"
-                " state = case when incident.state = 'critical' then incident.state else excluded.state end",
-                row,
-            )
-        elif after in ENDS:
-            await cursor.execute(
-                "update incident set closed_at = greatest(%(since)s, since) where subject = %(subject)s and closed_at is null",
-                row,
-            )
-
-
-PROBLEMS = ("down", "warning", "critical")
-"""States that open an incident."""
-ENDS = ("up", "ok", "disabled", "pending")
-"""States that close one: grey does not, since nothing is known then."""
-
-
 async def _write_notes(cursor: AsyncCursor[Any], page: Page, hosts: set[int], checks: set[int]) -> None:
     """Facts, failures, host keys and the last use of credentials."""
     await cursor.executemany(
         "insert into fact (check_id, host_id, name, part, value, since) values (%s, %s, %s, %s, %s, %s)"
         " on conflict (check_id, name, part) do update set value = excluded.value, since = excluded.since",
-        [(*row[:5], _moment(row[5])) for row in page.facts if row[0] in checks],
+        [(*row[:5], moment(row[5])) for row in page.facts if row[0] in checks],
     )
     await cursor.executemany(
         "insert into failure (check_id, since, kind, detail) values (%s, %s, %s, %s)",
-        [(row[0], _moment(row[1]), *row[2:]) for row in page.failures if row[0] in checks],
+        [(row[0], moment(row[1]), *row[2:]) for row in page.failures if row[0] in checks],
     )
     await cursor.executemany(
         "insert into host_key (host_id, port, key, fingerprint, state) values (%s, %s, %s, %s, %s) on conflict do nothing",
@@ -431,7 +394,7 @@ async def _write_costs(cursor: AsyncCursor[Any], page: Page, checks: set[int]) -
         " late = c.late + excluded.late, cpu = c.cpu + excluded.cpu, sent = c.sent + excluded.sent,"
         " received = c.received + excluded.received, told = c.told + excluded.told,"
         " their_cpu = c.their_cpu + excluded.their_cpu, their_processes = c.their_processes + excluded.their_processes",
-        [(row[0], ts, *row[2:]) for row in sorted(page.costs) if row[0] in checks for ts in (_moment(row[1]), IN_ALL)],
+        [(row[0], ts, *row[2:]) for row in sorted(page.costs) if row[0] in checks for ts in (moment(row[1]), IN_ALL)],
     )
 
 
@@ -445,10 +408,6 @@ async def _tell(cursor: AsyncCursor[Any], page: Page) -> None:
         await cursor.execute(
             "select pg_notify('recorded', %s)", [text[:_NOTIFY_LIMIT] if len(text) < _NOTIFY_LIMIT else "{}"]
         )
-
-
-def _moment(micros: int) -> datetime:
-    return datetime.fromtimestamp(micros / 1_000_000, UTC)
 
 
 def _first_line(error: Exception) -> str:

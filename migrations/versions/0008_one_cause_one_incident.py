@@ -14,6 +14,7 @@ NEW = ("merged_into", "owner_id", "acknowledged_at", "acknowledged_until", "note
 
 
 def upgrade() -> None:
+    op.alter_column("incident", "host_id", nullable=True)
     op.add_column("incident", sa.Column("merged_into", sa.BigInteger()))
     op.add_column("incident", sa.Column("owner_id", sa.Integer()))
     op.add_column("incident", sa.Column("acknowledged_at", MOMENT))
@@ -61,6 +62,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("since", MOMENT, nullable=False),
         sa.Column("outage", sa.Double()),
+        sa.Column("members", sa.ARRAY(sa.Text()), server_default=sa.text("'{}'::text[]"), nullable=False),
         sa.Column("admins_only", sa.Boolean(), server_default=sa.text("false"), nullable=False),
     )
     for column in ("at", "host_id", "check_id", "incident_id"):
@@ -77,3 +79,5 @@ def downgrade() -> None:
         op.drop_table(table)
     for column in NEW:
         op.drop_column("incident", column)
+    op.execute("delete from incident where host_id is null")
+    op.alter_column("incident", "host_id", nullable=False)
