@@ -85,6 +85,11 @@ class Settings(BaseSettings):
     traps: str | None = Field(
         default=None, description="address:port SNMP traps are received at, such as 0.0.0.0:162; unset: not at all"
     )
+    references: str | None = Field(
+        default=None,
+        description="addresses, comma between, pinged when most machines fail at once; unset: the default gateway;"
+        " none: never suspect this machine's own line",
+    )
     syslog: str | None = Field(
         default=None,
         description="address:port syslog is received at, UDP and TCP, such as 0.0.0.0:514; unset: not at all",

@@ -21,6 +21,14 @@ _log = logging.getLogger("poller")
 LATE = timedelta(hours=2)
 """How far back each rollup run looks: hours touched by a replayed spool are rolled up by `since` instead."""
 
+RUN_OUT = """
+with ended as (
+    update incident set acknowledged_at = null, acknowledged_until = null, owner_id = null
+    where closed_at is null and acknowledged_until <= now() returning id
+) insert into incident_event (incident_id, kind) select id, 'expired' from ended
+"""
+IN_HAND = "select subject from incident where closed_at is null and acknowledged_at is not null"
+
 ROLL_HOURS = """
 insert into roll_1h (check_id, ts, set_id, n, failed, vmin, vavg, vmax)
 select check_id, hour, set_id, max(n), 0,
@@ -202,6 +210,18 @@ class Chores:
                 _log.info("%d links between guests and their nodes were changed.", changed)
         except psycopg.Error:
             _log.debug("No look at guests while PostgreSQL is away.", exc_info=True)
+
+    async def acknowledged(self) -> set[str] | None:
+        """Subjects somebody has in hand (R17), after those whose time has run out are given back; None if not to be had."""
+        try:
+            connection = await self.open()
+            async with connection.transaction():
+                await connection.execute(RUN_OUT)
+                rows = await (await connection.execute(IN_HAND)).fetchall()
+            return {row[0] for row in rows}
+        except psycopg.Error:
+            _log.debug("No look at acknowledgements while PostgreSQL is away.", exc_info=True)
+            return None
 
     def reach_back(self, moment: datetime) -> None:
         """Samples as old as `moment` are still coming in (the spool): the next run begins there."""

@@ -43,10 +43,10 @@ class Memory:
 class Judge:
     """Folds rounds onto a page. One thread, no waiting, no database."""
 
-    def __init__(self, memory: Memory, steady: Steady, references: tuple[str, ...] = ()) -> None:
+    def __init__(self, memory: Memory, steady: Steady, references: tuple[str, ...] | None = None) -> None:
         self._steady = steady
         self._samples = Samples(memory.seen, steady)
-        self._rules = Judgement(Suspicion(references))
+        self._rules = Judgement(None if references is None else Suspicion(references))
         self._homes: dict[str, int] = {}
         self._why: dict[str, tuple[str, str | None]] = {}
         self._stored: dict[str, Any] = {}
@@ -95,9 +95,9 @@ class Judge:
         """One look at a target that tells of our own line."""
         self._write(page, self._rules.reference(name, result))
 
-    def tick(self, page: Page) -> None:
-        """Time has passed."""
-        self._write(page, self._rules.tick(self._steady.now()))
+    def tick(self, page: Page, now: float) -> None:
+        """Time has passed until `now`."""
+        self._write(page, self._rules.tick(now))
 
     def tell_costs(self, page: Page) -> None:
         """What the looks of the last minute took."""

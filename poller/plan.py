@@ -6,7 +6,7 @@ import json
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -33,6 +33,7 @@ from probes import catalogue
 from probes.base import Probe, describe, fill
 
 _log = logging.getLogger("poller")
+MONTH = timedelta(days=31)
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,25 @@ def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attem
             plans = tuple(
                 _check(check, host, pace, credentials, keys.get(host.id, {}), opener) for check in checks[host.id]
             )
-<<<<<<< HEAD
-            policy = Policy(pace, host.attempts or attempts, host.recover_after or 1)
-            hosts[host.id] = HostPlan(host.id, host.name, host.address, policy, plans, limits(host.id))
+            paces = [check.interval for check in plans if check.reachability]
+            policy = Policy(min(paces, default=pace), host.attempts or attempts, host.recover_after or 1)
+            hosts[host.id] = HostPlan(
+                host.id, host.name, host.address, policy, plans, limits(host.id), tuple(parents[host.id])
+            )
         windows, places = _windows(session), _places(session)
     return Plan(hosts, frozenset(disabled), windows, places)
+
+
+def maintained(sessions: sessionmaker[Session], plan: Plan, at: datetime) -> frozenset[int]:
+    """The ids of the machines under maintenance at `at`. Asks the database only where flexible windows need it."""
+    if not plan.windows:
+        return frozenset()
+    places = plan.places
+    if any(window.rule.flexible for window in plan.windows):
+        with sessions() as session:
+            went = downs(session, at - MONTH)
+        places = {id: replace(place, downs=went.get(id, ())) for id, place in places.items()}
+    return frozenset(calendar.muted(plan.windows, places, at))
 
 
 def downs(session: Session, begin: datetime) -> dict[int, tuple[datetime, ...]]:
@@ -139,14 +154,6 @@ def downs(session: Session, begin: datetime) -> dict[int, tuple[datetime, ...]]:
     for host_id, since in rows:
         found[host_id].append(since)
     return {host_id: tuple(moments) for host_id, moments in found.items()}
-=======
-            paces = [check.interval for check in plans if check.reachability]
-            policy = Policy(min(paces, default=pace), host.attempts or attempts, host.recover_after or 1)
-            hosts[host.id] = HostPlan(
-                host.id, host.name, host.address, policy, plans, limits(host.id), tuple(parents[host.id])
-            )
-    return Plan(hosts, frozenset(disabled))
->>>>>>> 50d3b85 (The poller judges with the one engine: causes, members, notices and what the rules remember go into one transaction)
 
 
 def prepare_options(probe: Probe, values: dict[str, Any], pinned: dict[int, list[str]]) -> Any:

@@ -10,26 +10,33 @@ from dataclasses import asdict
 
 import psycopg
 from psycopg import AsyncConnection
+from sqlalchemy.exc import SQLAlchemyError
 
 from config import database, migrate, vault
 from config.settings import Settings, place_of
+from domain import clock
 from domain.clock import Steady
 from poller.answers import Answers
 from poller.chores import Chores, Load
 from poller.discovery import Discoveries
 from poller.ears import Ears
 from poller.lanes import Lanes
-from poller.plan import HostPlan, Plan, load
+from poller.plan import HostPlan, Plan, load, maintained
 from poller.recorder import Displaced, Recorder
 from poller.reports import Reports
 from poller.round import look_round
 from poller.schedule import TICK, Clock, Schedule, Work
 from poller.spool import Spool
+from poller.upward import References, Upward, references
 
 _log = logging.getLogger("poller")
 LEADER = 0x50414E
 """First half of the advisory lock that one poller a site holds; the second half is the site's number."""
 HEARTBEAT = 5.0
+ASKED = 2.0
+"""Seconds between two questions to the reference targets while our own line is suspected or lost."""
+STANDING = 3.0
+"""Seconds until the rules know of an acknowledgement or a maintenance that begins or ends."""
 
 
 def run(settings: Settings) -> int:
@@ -79,7 +86,10 @@ class _Poller:
         settings, self._schedule, self._load = self._settings, Schedule(self._steady), Load()
         self._lanes = Lanes(settings.seats, self._steady)
         spool = Spool(settings.spool, settings.spool_mib * 2**20)
-        self._recorder = Recorder(self._url, settings.site, spool, self._steady)
+        targets = references(settings.references)
+        self._recorder = Recorder(self._url, settings.site, spool, self._steady, targets)
+        self._references = References(self._lanes, targets or (), self._recorder.asked)
+        self._upward = Upward(self._steady.now, self._look_now)
         self._chores = Chores(self._url, settings.raw_days, settings.hourly_days)
         self._answers = Answers(
             self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._recorder.add
@@ -95,13 +105,15 @@ class _Poller:
         await self._chores.hourly()
         await self._replan()
         _log.info("Watching %d machines, %d rounds.", len(self._plan.hosts), len(self._schedule))
-        clock = Clock()
-        clock.every(TICK, self._tick, "tick")
-        clock.every(600, self._chores.hourly, "chores")
-        clock.every(HEARTBEAT, self._beat, "heartbeat")
-        clock.every(60, self._replan_safely, "replan")
-        clock.every(60, self._chores.adopt, "guests")
-        clock.start()
+        times = Clock()
+        times.every(TICK, self._tick, "tick")
+        times.every(600, self._chores.hourly, "chores")
+        times.every(HEARTBEAT, self._beat, "heartbeat")
+        times.every(60, self._replan_safely, "replan")
+        times.every(60, self._chores.adopt, "guests")
+        times.every(ASKED, self._ask_references, "references")
+        times.every(STANDING, self._standing, "standing")
+        times.start()
         tasks = [
             asyncio.create_task(self._recorder.run(), name="recorder"),
             asyncio.create_task(self._listen(line), name="listener"),
@@ -113,7 +125,7 @@ class _Poller:
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            clock.stop()
+            times.stop()
             self._discoveries.close()
             self._ears.close()
             for task in [*tasks[1:], *self._work]:
@@ -227,8 +239,23 @@ class _Poller:
             round = await look_round(self._lanes, work.host, work.checks, work.due, down=down)
             self._load.round(round.late, len(round.looks))
             self._recorder.add(round)
+            if round.outcome == "fail":
+                self._upward.failed(round.host, self._plan, self._recorder.judge.down)
         finally:
             self._schedule.done(work)
+
+    async def _ask_references(self) -> None:
+        """Is it us? Asked only while too many machines fail at once."""
+        if self._recorder.judge.suspects_line:
+            await self._references.ask()
+
+    async def _standing(self) -> None:
+        """What people said meanwhile: who has what in hand, and what is under maintenance."""
+        acknowledged = await self._chores.acknowledged()
+        if acknowledged is not None:
+            self._recorder.acknowledged = acknowledged
+        with contextlib.suppress(SQLAlchemyError):
+            self._recorder.maintained = await asyncio.to_thread(maintained, self._sessions, self._plan, clock.now())
 
     async def _beat(self) -> None:
         away = self._recorder.away_since

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from psycopg import AsyncConnection, AsyncCursor, sql
 
 from domain import clock
 from domain.clock import Steady
-from domain.health import Track, resume
+from domain.health import Result, Track, resume
 from domain.records import IN_ALL
 from domain.thresholds import MetricTrack
 from domain.thresholds import resume as resume_metric
@@ -33,6 +33,8 @@ from poller.spool import Spool
 _log = logging.getLogger("poller")
 EVERY = 0.5
 """Seconds between two pages: what waited meanwhile is one transaction."""
+TICK = 5.0
+"""Seconds between two moments at which the rules are told that time has passed."""
 AT_MOST = 1000
 """Rounds on one page."""
 PATIENCE = 20.0
@@ -54,8 +56,15 @@ class Recorder:
 
     judge: Judge
 
-    def __init__(self, url: str, site: int, spool: Spool, steady: Steady) -> None:
+    def __init__(
+        self, url: str, site: int, spool: Spool, steady: Steady, references: tuple[str, ...] | None = None
+    ) -> None:
         self._url, self._site, self._spool, self._steady = url, site, spool, steady
+        self._references = references
+        self._asked: list[tuple[str, Result]] = []
+        self._ticked = steady.now()
+        self.maintained: frozenset[int] = frozenset()
+        self.acknowledged: set[str] = set()
         self._me = str(uuid.uuid4())
         self._rounds: list[Round] = []
         self._plan: Plan | None = None
@@ -71,11 +80,15 @@ class Recorder:
         """Replay the spool, then load what is remembered. Raises psycopg.OperationalError when PostgreSQL is away."""
         await self._connect()
         await self._drain()
-        self.judge = Judge(await self._load(), self._steady)
+        self.judge = Judge(await self._load(), self._steady, self._references)
 
     def add(self, round: Round) -> None:
         """A round to record; written within EVERY seconds when PostgreSQL is there."""
         self._rounds.append(round)
+
+    def asked(self, results: Mapping[str, Result]) -> None:
+        """What the reference targets of our own line answered (R27)."""
+        self._asked.extend(results.items())
 
     def reconcile(self, plan: Plan) -> None:
         """The inventory changed: its consequences go on the next page."""
@@ -99,7 +112,7 @@ class Recorder:
 
     async def flush(self) -> None:
         """Write what waits. Raises Displaced; a database that is away is no error but spooling."""
-        while self._rounds or self._plan is not None:
+        while self._rounds or self._asked or self._plan is not None or self._due(self._steady.now()):
             taken, self._rounds = self._rounds[:AT_MOST], self._rounds[AT_MOST:]
             page = self._next_page(taken)
             if not page.empty:
@@ -112,12 +125,28 @@ class Recorder:
         if self._plan is not None:
             self.judge.reconcile(page, self._plan)
             self._plan = None
+        self._tick(page, min([self._steady.now(), *(round.start for round in rounds)]))
         for round in rounds:
             self.judge.judge(page, round)
+        for name, result in self._asked:
+            self.judge.reference(page, name, result)
+        self._asked = []
         self.judge.tell_costs(page)
         if not page.empty:
             self._seq = page.seq
         return page
+
+    def _due(self, now: float) -> bool:
+        return now - self._ticked >= TICK
+
+    def _tick(self, page: Page, now: float) -> None:
+        """Time has passed until `now`: before any look that waits on this page, so that none is missed for waiting."""
+        if not self._due(now):
+            return
+        self._ticked = now
+        self.judge.maintain(page, self.maintained)
+        self.judge.acknowledge(page, self.acknowledged)
+        self.judge.tick(page, now)
 
     async def _keep(self, page: Page) -> None:
         """Into the database, or, behind everything that already waits there, into the spool."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 from domain.health import Outcome, combine, reach_outcome_of
@@ -30,6 +31,11 @@ class Round:
     looks: tuple[CheckSeen, ...]
     outcome: Outcome | None
     late: float
+
+    @property
+    def start(self) -> float:
+        """When its first look began; no moment at all where it has none."""
+        return min((look.seen.start for look in self.looks), default=math.inf)
 
 
 async def look_round(lanes: Lanes, host: HostPlan, checks: tuple[CheckPlan, ...], due: float, *, down: bool) -> Round:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from domain.reading import Fact, Measure, Reading
-from poller import judge, novelty
+from poller import novelty, samples
 from tests.flow.conftest import Desk
 
 
@@ -28,7 +28,7 @@ async def test_new_names_at_each_look_are_held_to_an_allowance_and_what_is_known
     desk: Desk, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(novelty, "NAMES", 100)
-    monkeypatch.setattr(judge, "FACTS", 60)
+    monkeypatch.setattr(samples, "FACTS", 60)
     pen = await desk.recorder()
     for turn in range(40):
         pen.add(desk.round(turn, invented(turn, 20)))
