@@ -1,0 +1,195 @@
+"""One cause, one incident: from rounds to the tables people read, on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from domain.health import Result
+from tests.flow.conftest import START, answered, silent
+from tests.flow.estate import Estate, rows
+
+Make = Callable[[dict[str, list[str]]], Estate]
+NOTICES = "select kind, subject from notice order by id"
+STATES = "select state from track where subject like 'host:%' order by host_id"
+
+
+@pytest.fixture
+async def make(database_url: str, session: Session, tmp_path: Path) -> AsyncIterator[Make]:
+    made: list[Estate] = []
+
+    def estate(parents: dict[str, list[str]]) -> Estate:
+        made.append(Estate(database_url, session, tmp_path / "spool", parents))
+        return made[-1]
+
+    yield estate
+    for one in made:
+        await one.close()
+
+
+async def test_a_router_down_is_one_problem_and_what_is_behind_it_is_listed_under_it(
+    make: Make, engine: Engine
+) -> None:
+    net = make({"router": [], **{f"web{n}": ["router"] for n in range(5)}})
+    for minute in range(4):
+        recorder = await net.recorder()  # each minute by a process of its own
+        for name in net.parents:
+            recorder.add(net.round(minute, name, answered() if minute == 0 else silent()))
+        await recorder.flush()
+    assert rows(engine, STATES) == [("down",), *[("unreachable",)] * 5]
+    assert rows(engine, NOTICES) == [("problem", f"host:{net.ids['router']}")]
+    assert rows(engine, "select subject, closed_at from incident") == [(f"host:{net.ids['router']}", None)]
+    under = "select h.name, m.until is null from incident_member m join host h on h.id = m.host_id order by 1"
+    assert rows(engine, under) == [(f"web{n}", True) for n in range(5)]
+    for name in net.parents:
+        recorder.add(net.round(4, name, answered()))
+    await recorder.flush()
+    assert rows(engine, STATES) == [("up",)] * 6
+    assert rows(engine, NOTICES)[1:] == [("recovery", f"host:{net.ids['router']}")]
+    assert rows(engine, under) == [(f"web{n}", False) for n in range(5)]
+    kinds = rows(engine, "select kind from incident_event order by id")
+    assert [kind for (kind,) in kinds] == ["opened", "told", "closed", "told"]
+
+
+async def test_a_machine_that_was_down_before_its_router_is_merged_and_split_again(make: Make, engine: Engine) -> None:
+    net = make({"router": [], "web": ["router"]})
+    recorder = await net.recorder()
+    for minute, (router, web) in enumerate(["oo", "of", "of", "of", "ff", "ff", "ff", "of", "of"]):
+        recorder.add(net.round(minute, "router", answered() if router == "o" else silent()))
+        recorder.add(net.round(minute + 0.1, "web", answered() if web == "o" else silent()))
+        await recorder.flush()
+    own, cause = f"host:{net.ids['web']}", f"host:{net.ids['router']}"
+    assert rows(engine, NOTICES) == [("problem", own), ("problem", cause), ("recovery", cause)]
+    history = rows(
+        engine,
+        "select i.subject, e.kind, o.subject from incident_event e join incident i on i.id = e.incident_id"
+        " left join incident o on o.id = (e.data->>'incident')::bigint where e.kind in ('merged', 'split') order by e.id",
+    )
+    assert sorted(history[:2]) == sorted([(own, "merged", cause), (cause, "merged", own)])
+    assert sorted(history[2:]) == sorted([(own, "split", cause), (cause, "split", own)])
+    assert rows(engine, "select merged_into, closed_at is null from incident where subject = :own", own=own) == [
+        (None, True)
+    ]
+
+
+async def test_our_own_line_gone_is_one_incident_about_ourselves(make: Make, engine: Engine) -> None:
+    net = make({f"web{n}": [] for n in range(6)})
+    recorder = await net.recorder(references=("192.0.2.254",))
+    for minute in range(4):
+        for name in net.parents:
+            recorder.add(net.round(minute, name, answered() if minute == 0 else silent()))
+        await recorder.flush()
+        if minute == 1:
+            assert recorder.judge.suspects_line
+            for second in (66, 68, 70):
+                recorder.asked({"192.0.2.254": Result(START + second + 1, "fail", START + second)})
+                await recorder.flush()
+    assert rows(engine, NOTICES) == [("uplink_lost", "poller")]
+    assert rows(engine, STATES) == [("unreachable",)] * 6
+    assert rows(engine, "select subject, host_id, cause <> '' from incident") == [("poller", None, True)]
+    assert rows(engine, "select count(*) from incident_member where until is null") == [(6,)]
+    recorder.asked({"192.0.2.254": Result(START + 241, "ok", START + 240)})
+    await recorder.flush()
+    assert rows(engine, NOTICES) == [("uplink_lost", "poller"), ("uplink_back", "poller")]
+    assert rows(engine, "select closed_at is not null from incident") == [(True,)]
+    assert rows(engine, "select count(*) from incident_member where until is null") == [(0,)]
+
+
+async def test_maintenance_is_quiet_recorded_and_its_end_tells_what_is_left(make: Make, engine: Engine) -> None:
+    net = make({"web": []})
+    recorder = await net.recorder()
+    recorder.maintained = frozenset({net.ids["web"]})
+    for minute in range(5):
+        recorder.add(net.round(minute, "web", answered() if minute == 0 else silent()))
+        await recorder.flush()
+    assert rows(engine, NOTICES) == []
+    assert rows(engine, STATES) == [("down",)]
+    recorder = await net.recorder()  # what was quiet before a restart is quiet after it
+    recorder.maintained = frozenset({net.ids["web"]})
+    recorder.add(net.round(5, "web", silent()))
+    await recorder.flush()
+    assert rows(engine, NOTICES) == []
+    recorder.maintained = frozenset()
+    recorder.add(net.round(6, "web", silent()))
+    await recorder.flush()
+    assert rows(engine, NOTICES) == [("problem", f"host:{net.ids['web']}")]
+    spans = rows(
+        engine, "select state, until is null from state_interval where subject = :s", s=f"maintenance:{net.ids['web']}"
+    )
+    assert spans == [("maintenance", False)]
+
+
+async def test_a_machine_nobody_looks_at_turns_grey_and_only_its_admins_hear_of_it(make: Make, engine: Engine) -> None:
+    net = make({"web": [], "mail": []})
+    recorder = await net.recorder()
+    recorder.add(net.round(0, "web", answered()))
+    for minute in range(5):
+        recorder.add(net.round(minute, "mail", answered()))
+        await recorder.flush()
+    assert rows(engine, STATES) == [("unknown",), ("up",)]
+    assert rows(engine, "select kind, admins_only from notice") == [("check_problem", True)]
+    assert rows(engine, "select reason from change where to_state = 'unknown'") == [
+        ("Nobody has looked at it for more than three intervals.",)
+    ]
+
+
+async def test_a_pause_of_the_poller_is_grey_and_not_green(make: Make, engine: Engine) -> None:
+    net = make({"web": [], "mail": []})
+    recorder = await net.recorder()
+    for name in net.parents:
+        recorder.add(net.round(0, name, answered()))
+    await recorder.flush()
+    net.steady.moment = START + 3600
+    recorder = await net.recorder()
+    net.steady.moment += 6
+    await recorder.flush()
+    assert rows(engine, STATES) == [("unknown",), ("unknown",)]
+    for name in net.parents:
+        recorder.add(net.round(60.5, name, answered()))
+    await recorder.flush()
+    spans = rows(
+        engine, "select state, extract(epoch from until - since)::int from state_interval where subject = :s order by since",
+        s=f"host:{net.ids['web']}",
+    )  # fmt: skip
+    assert spans == [("up", 0), ("unknown", 3630), ("up", None)]
+    assert rows(engine, NOTICES) == []
+
+
+async def test_an_acknowledgement_reaches_the_rules_and_ends_with_the_outage(make: Make, engine: Engine) -> None:
+    net = make({"web": []})
+    recorder = await net.recorder()
+    subject = f"host:{net.ids['web']}"
+    for minute in range(7):
+        if minute == 5:
+            recorder.acknowledged = {subject}
+        recorder.add(net.round(minute, "web", answered() if minute in (0, 6) else silent()))
+        await recorder.flush()
+        if minute == 5:
+            assert rows(engine, "select data->'told'->'acknowledged' from track where subject = :s", s=subject) == [
+                (True,)
+            ]
+    assert rows(engine, NOTICES) == [("problem", subject), ("recovery", subject)]
+
+
+async def test_a_parent_switched_off_lets_its_children_stand_for_themselves(make: Make, engine: Engine) -> None:
+    net = make({"router": [], "web": ["router"]})
+    recorder = await net.recorder()
+    for minute in range(4):
+        for name in net.parents:
+            recorder.add(net.round(minute, name, answered() if minute == 0 else silent()))
+        await recorder.flush()
+    net.disabled.add("router")
+    recorder.reconcile(net.plan())
+    for minute in range(4, 7):
+        recorder.add(net.round(minute, "web", silent()))
+        await recorder.flush()
+    assert rows(engine, STATES) == [("disabled",), ("down",)]
+    assert rows(engine, NOTICES) == [
+        ("problem", f"host:{net.ids['router']}"),
+        ("problem", f"host:{net.ids['web']}"),
+    ]
+    assert rows(engine, "select count(*) from incident_member where until is null") == [(0,)]
