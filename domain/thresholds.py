@@ -15,9 +15,11 @@ from domain.told import NOTHING, Told
 
 MetricState = Literal["ok", "warning", "critical", "unknown"]
 LevelState = Literal["warning", "critical"]
+Source = Literal["limit", "normal"]
 
 METRIC_STATES: tuple[str, ...] = get_args(MetricState)
 LEVEL_STATES: tuple[str, ...] = get_args(LevelState)
+SOURCES: tuple[str, ...] = get_args(Source)
 MISSING_INTERVALS = 2
 """Samples missing for more than so many intervals start a sustained measurement afresh (R15)."""
 JITTER = 0.01
@@ -31,7 +33,8 @@ class Level:
 
     It is reached when every sample for `for_` seconds was outside (0 = at once), and left only when every
     sample for `clear_for` seconds was at or inside `clear` (None = the limit itself). One level for each
-    state and direction. Raises ValueError with a sentence for values that contradict each other.
+    source, state and direction; `source` says whether a person set it or it is the machine's own normal (R19),
+    whose numbers may change from sample to sample. Raises ValueError with a sentence for values that contradict each other.
     """
 
     state: LevelState
@@ -40,8 +43,11 @@ class Level:
     clear: float | None = None
     for_: float = 0
     clear_for: float = 0
+    source: Source = "limit"
 
     def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise ValueError(f"'source' of a level is limit or normal, not {self.source!r}.")
         if self.state not in LEVEL_STATES:
             raise ValueError(f"'state' of a level is warning or critical, not {self.state!r}.")
         if (self.over is None) == (self.under is None):
@@ -58,7 +64,7 @@ class Level:
     @property
     def key(self) -> str:
         """What finds this level's memory again when its numbers are edited."""
-        return f"{self.state} {'under' if self.over is None else 'over'}"
+        return level_key(self.source, self.state, "under" if self.over is None else "over")
 
     def outside(self, value: float) -> bool:
         """Whether `value` is past the limit; at the limit is inside."""
@@ -69,6 +75,11 @@ class Level:
         if self.over is not None:
             return value <= (self.over if self.clear is None else self.clear)
         return value >= cast(float, self.under if self.clear is None else self.clear)
+
+
+def level_key(source: str, state: str, side: str) -> str:
+    """The key of a level: `warning over`; with `normal` before it where it is the machine's own normal."""
+    return f"{state} {side}" if source == "limit" else f"{source} {state} {side}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,9 @@ class LevelTrack:
     def from_json(cls, raw: object) -> LevelTrack:
         """The level's memory as stored. Raises ValueError with a sentence for what is not known."""
         shelf = Shelf(cls, raw)
-        keys = tuple(f"{state} {side}" for state in LEVEL_STATES for side in ("over", "under"))
+        keys = tuple(
+            level_key(source, state, side) for source in SOURCES for state in LEVEL_STATES for side in ("over", "under")
+        )
         return cls(shelf.word("key", "", keys), shelf.flag("raised"), shelf.moment("row"))
 
 
@@ -121,7 +134,7 @@ class MetricTrack:
 class MetricChange:
     """One change of a metric's state, decided at `at` by `value` (None: not by a sample), true since `since`.
 
-    `since` is the first sample of the row that led to it.
+    `since` is the first sample of the row that led to it; `by` is the key of the level that was reached or left.
     """
 
     from_state: MetricState
@@ -129,6 +142,7 @@ class MetricChange:
     since: float
     at: float
     value: float | None = None
+    by: str = ""
 
 
 def fold_metric(
@@ -154,7 +168,7 @@ def fold_metric(
     state = _worst(levels, track.levels)
     if state == track.state:
         return track, None
-    return _turn(track, state, _since(track, state, levels, steps, at), at, value)
+    return _turn(track, state, _since(track, state, levels, steps, at), at, value, _by(state, levels, steps))
 
 
 def grey(track: MetricTrack, since: float, at: float) -> tuple[MetricTrack, MetricChange | None]:
@@ -214,8 +228,17 @@ def _since(
     return min(own) if own else max((row for _, row in ended), default=at)
 
 
+def _by(
+    state: MetricState, levels: Sequence[Level], steps: Sequence[tuple[LevelTrack, float | None]]
+) -> str:
+    """The level that made the state: one of its own that is reached; a limit before the normal."""
+    own = [level.key for level, (after, _) in zip(levels, steps, strict=True) if after.raised and level.state == state]
+    left = [level.key for level, (_, row) in zip(levels, steps, strict=True) if row is not None]
+    return next(iter(own or left), "")
+
+
 def _turn(
-    track: MetricTrack, state: MetricState, since: float, at: float, value: float | None
+    track: MetricTrack, state: MetricState, since: float, at: float, value: float | None, by: str = ""
 ) -> tuple[MetricTrack, MetricChange]:
     told = replace(track.told, acknowledged=False) if state == "ok" else track.told  # R17: ends at recovery
-    return replace(track, state=state, since=since, told=told), MetricChange(track.state, state, since, at, value)
+    return replace(track, state=state, since=since, told=told), MetricChange(track.state, state, since, at, value, by)
