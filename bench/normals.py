@@ -1,8 +1,8 @@
 """Four weeks of invented machines through the rules that judge live: how often they cry, how soon they notice.
 
 Each machine has its seasons (workdays, evenings, nightly and weekly jobs), days that differ, noise that lasts, outages
-and short bursts. Into the weeks after the first one drops, jumps and leaks are planted. The bands are learnt as the
-poller learns them: after one day, hourly... see docs/normals.md, which holds the figures.
+and short bursts. Into the weeks after the first one drops, jumps and leaks are planted. The bands are learnt every
+midnight, beginning after one day, by the functions that learn them live. docs/normals.md holds the figures.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from domain import baseline
-from domain.baseline import NORMALS, Band, Floor, Hour
+from domain.baseline import FAR, NORMALS, Band, Hour
 from domain.thresholds import MetricTrack, fold_metric
 
 ZONE = ZoneInfo("Asia/Jakarta")
@@ -117,6 +118,7 @@ class Anomaly:
     turned: Callable[[float, int], float]
     left: int | None = None
     found: int | None = None
+    kind: str = ""
 
 
 @dataclass
@@ -179,20 +181,41 @@ def _plant(
             for _ in range(200):
                 begin = dice.randrange((week * 7 + 1) * DAY, (week * 7 + 7) * DAY)
                 end = min(count, begin + LENGTH[what])
-                if any(begin - 180 < b and end + 180 > a for a, b in taken) or not _worth(what, normal[begin:end], normal):
+                if (
+                    any(begin - 180 < b and end + 180 > a for a, b in taken)
+                    or _taught(begin, anomalies)
+                    or (week >= 2 and _unseen(begin, outages))
+                    or not _worth(what, normal[begin:end], normal)
+                ):
                     continue
                 taken.append((begin, end))
-                anomalies.append(Anomaly(what, begin, end, TURNS[what](kind)))
+                anomalies.append(Anomaly(what, begin, end, TURNS[what](kind), kind=kind.name))
                 break
     return sorted(anomalies, key=lambda one: one.begin)
 
 
-LENGTH = {"drop": 120, "jump": 120, "leak": 900, "slow": 120}
+def _taught(begin: int, anomalies: Sequence[Anomaly]) -> bool:
+    """Whether an earlier one befell the like hours: what comes back at the same hour is part of the normal by then."""
+    return any(
+        min((begin - one.begin) % DAY, (one.begin - begin) % DAY) < 300
+        and (begin // DAY % 7 >= 5) == (one.begin // DAY % 7 >= 5)
+        for one in anomalies
+    )
+
+
+def _unseen(begin: int, outages: Sequence[tuple[int, int]]) -> bool:
+    """Whether fewer than three like days were seen at that hour, outages left out: not much of a normal yet."""
+    weekend = begin // DAY % 7 >= 5
+    days = [at for at in range(begin % DAY, begin - DAY // 2, DAY) if (at // DAY % 7 >= 5) == weekend]
+    return sum(all(at + 120 <= a or at - 120 >= b for a, b in outages) for at in days) < 3
+
+
+LENGTH = {"drop": 120, "jump": 120, "leak": 180, "slow": 120}
 TURNS: dict[str, Callable[[Kind], Callable[[float, int], float]]] = {
     "drop": lambda kind: lambda value, minute: value * 0.08,
-    "jump": lambda kind: lambda value, minute: value + 0.45 if kind.top else value * 3.5,
+    "jump": lambda kind: lambda value, minute: value + 0.45 if kind.top else value * 6,
     "slow": lambda kind: lambda value, minute: value * 4,
-    "leak": lambda kind: lambda value, minute: value + (0.0012 * minute if kind.top else value * 0.006 * minute),
+    "leak": lambda kind: lambda value, minute: value + (0.004 * minute if kind.top else value * 0.01 * minute),
 }
 
 
@@ -202,7 +225,9 @@ def _fitting(kind: Kind, dice: random.Random) -> tuple[str, ...]:
         return ("leak", dice.choice(("drop", "leak")))
     if kind.measure == "icmp.rtt.median":
         return ("slow", "slow")
-    return ("drop", dice.choice(("jump", "leak")))
+    if kind.name == "night cpu":
+        return ("jump", "jump")
+    return ("drop", "jump")
 
 
 def _worth(what: str, stretch: Sequence[float], normal: Sequence[float]) -> bool:
@@ -218,10 +243,14 @@ def _turn(one: Anomaly, kind: Kind, samples: list[float], normal: Sequence[float
         minute = index - one.begin
         samples[index] = _bounded(one.turned(samples[index], minute), kind.top)
         if one.left is None:
-            clean, usual, six = one.turned(normal[index], minute), normal[index], 6 * deviation[index]
-            if clean > usual + max(six, floor.above(usual)) or clean < usual - max(six, floor.below(usual)):
+            clean = one.turned(normal[index], minute)
+            about = range(max(0, index - 60), min(len(normal), index + 61), 10)
+            high = max(normal[i] + 1.645 * deviation[i] for i in about)
+            low = min(normal[i] - 1.645 * deviation[i] for i in about)
+            far = FAR["usual"] * deviation[index]
+            fallen = low * -math.expm1(-far / low) if low > 0 else 0.0
+            if clean > high + max(far, floor.above(high)) or clean < low - max(fallen, floor.below(low)):
                 one.left = index
-    one.left = one.begin if one.left is None and one.what != "leak" else one.left
 
 
 def _bounded(value: float, top: float | None) -> float:
@@ -230,22 +259,40 @@ def _bounded(value: float, top: float | None) -> float:
 
 @dataclass
 class Score:
-    """What was judged: hours, those of them with a false yellow, and what was found how late (minutes)."""
+    """What was judged: hours, those of them with a false yellow, and what was planted: found how late (minutes), or not."""
 
     hours: int = 0
-    yellow: int = 0
-    false: list[int] = field(default_factory=list)
-    delays: list[tuple[str, float]] = field(default_factory=list)
-    missed: list[Anomaly] = field(default_factory=list)
     banded: int = 0
+    yellow: int = 0
+    delays: list[float] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
+    missed: int = 0
+    small: int = 0
 
     def add(self, other: Score) -> None:
+        """Sum up."""
         self.hours += other.hours
-        self.yellow += other.yellow
         self.banded += other.banded
-        self.false += other.false
+        self.yellow += other.yellow
         self.delays += other.delays
+        self.slow += other.slow
         self.missed += other.missed
+        self.small += other.small
+
+    @property
+    def false(self) -> float:
+        """Share of the hours with a false yellow."""
+        return self.yellow / self.hours if self.hours else 0.0
+
+    def told(self) -> str:
+        """In one line."""
+        late, count = sorted(self.delays), len(self.delays)
+        soon = sum(minutes <= 10 for minutes in late)
+        found = f"{soon} within 10 min, median {statistics.median(late):.0f}, at most {late[-1]:.0f}" if late else ""
+        return (
+            f"{self.hours:6} hours, {self.banded / max(1, self.hours):6.1%} with a band, false yellow {self.yellow:3}"
+            f" ({self.false:.2%}); found {count} of {count + self.missed}: {found}"
+        )
 
 
 def hour_of(samples: Sequence[float | None], index: int) -> Hour | None:
@@ -264,41 +311,61 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (at - below)
 
 
-def judge(life: Life, trace: Callable[[int, float, object, str], None] | None = None) -> Score:
-    """One life, minute by minute, through `learn`, `levels` and `fold_metric`."""
-    score, floor = Score(), NORMALS[life.kind.measure]
+def judge(life: Life, tell: Callable[[int, float, object, str], None] | None = None) -> tuple[Score, Score]:
+    """One life, minute by minute, through `learn`, `levels` and `fold_metric`: while calibrating, and afterwards."""
+    floor = NORMALS[life.kind.measure]
     left_out = [(START + timedelta(minutes=a), START + timedelta(minutes=b)) for a, b in life.outages]
     hours: list[Hour] = []
     band, track = Band("scant", 0), MetricTrack()
-    yellow: set[int] = set()
+    pair, yellow = (Score(), Score()), set[int]()
     for index, value in enumerate(life.samples):
         if index and index % 60 == 0 and (hour := hour_of(life.samples, index - 60)):
             hours += baseline.usable([hour], left_out)
-        if index % DAY == 0 and index:
-            band = baseline.learn(hours, floor, ZONE, START + timedelta(minutes=index), "usual", LEARNT_FIRST)
+        if index and index % DAY == 0:
+            band = baseline.learn(hours, floor, ZONE, START + timedelta(minutes=index), calibration=LEARNT_FIRST)
         usual = band.at(index / 60 % 168)
         if index >= DAY and index % 60 == 0:
-            score.hours += 1
-            score.banded += usual is not None
-        if value is None:
+            pair[_phase(index)].hours += 1
+            pair[_phase(index)].banded += usual is not None
+        if value is None or band.status not in ("ready", "calibrating"):
             continue
-        if band.status in ("ready", "calibrating"):
-            track, change = fold_metric(track, float(index * STEP), value, baseline.levels(usual), STEP)
-            if change is not None and trace is not None:
-                trace(index, value, usual, change.by + " " + change.to_state)
+        track, change = fold_metric(track, float(index * STEP), value, baseline.levels(usual), STEP)
+        if change is not None and tell is not None:
+            tell(index, value, usual, f"{change.by} {change.to_state}")
         if track.state == "warning":
-            own = next((one for one in life.anomalies if one.begin <= index < one.end + 60), None)
+            own = next((one for one in life.anomalies if one.begin <= index < one.end + AFTER), None)
             if own is None:
                 yellow.add(index // 60)
             elif own.found is None:
                 own.found = index
-    score.yellow, score.false = len(yellow), sorted(yellow)
+    for hour_index in yellow:
+        pair[_phase(hour_index * 60)].yellow += 1
     for one in life.anomalies:
-        if one.left is not None and one.found is None:
-            score.missed.append(one)
-        elif one.left is not None and one.found is not None:
-            score.delays.append((one.what, float(one.found - one.left)))
-    return score
+        _score(pair[_phase(one.begin)], one)
+    return pair
+
+
+AFTER = 30
+"""Minutes after something planted in which yellow is not false: it takes ten to be well again."""
+
+
+def _phase(index: int) -> int:
+    return int(index >= LEARNT_FIRST * DAY)
+
+
+def _score(score: Score, one: Anomaly) -> None:
+    """What became of something planted; what never left the normal was too small to be found."""
+    at = (START + timedelta(minutes=one.left or one.begin)).astimezone(ZONE)
+    words = f"{one.kind} {one.what} on day {one.begin // DAY + 1}, {at:%a %H:%M}"
+    if one.left is None:
+        score.small += 1
+    elif one.found is None:
+        score.missed += 1
+        score.slow.append(f"missed: {words}")
+    else:
+        score.delays.append(float(max(0, one.found - one.left)))
+        if one.found - one.left > 10:
+            score.slow.append(f"after {one.found - one.left} min: {words}")
 
 
 def lives(machines: int, seed: int, weeks: int = WEEKS) -> Iterator[Life]:
@@ -308,36 +375,32 @@ def lives(machines: int, seed: int, weeks: int = WEEKS) -> Iterator[Life]:
             yield live(kind, random.Random(seed * 1_000_003 + number * 1009 + place), weeks)
 
 
+def told(life: Life, index: int, value: float, usual: object, what: str) -> None:
+    """One change, printed with what was planted near it."""
+    at = (START + timedelta(minutes=index)).astimezone(ZONE)
+    near = [one.what for one in life.anomalies if one.begin <= index < one.end + 60]
+    print(f"  {life.kind.name:14} d{index // DAY:2} {at:%a %H:%M} {value:.4g} {what} {usual} {near}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--machines", type=int, default=4, help="of each kind")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--weeks", type=int, default=WEEKS)
-    parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--trace", action="store_true", help="print every change")
     asked = parser.parse_args()
-    begin, total, by_kind = time.process_time(), Score(), {kind.name: Score() for kind in KINDS}
-    for life in lives(asked.machines, asked.seed, asked.weeks):
-        def trace(index: int, value: float, usual: object, what: str) -> None:
-            at = START + timedelta(minutes=index)
-            near = [one.what for one in life.anomalies if one.begin <= index < one.end + 60]
-            print(f"  {life.kind.name:14} d{index // DAY:2} {at.astimezone(ZONE):%a %H:%M} {value:.4g} {what} {usual} {near}")
-        score = judge(life, trace if asked.trace else None)
-        by_kind[life.kind.name].add(score)
-        total.add(score)
-    for name, score in (*by_kind.items(), ("all", total)):
-        late = sorted(minutes for _, minutes in score.delays)
-        print(
-            f"{name:14} hours {score.hours:6} with a band {score.banded / max(1, score.hours):6.1%}"
-            f" false yellow {score.yellow:4} ({score.yellow / max(1, score.hours):.2%})"
-            f" found {len(score.delays)} missed {len(score.missed)}"
-            + (f" after {statistics.median(late):.0f} min, at most {late[-1]:.0f}" if late else "")
-        )
-    for what in LENGTH:
-        late = sorted(minutes for kind, minutes in total.delays if kind == what)
-        if late:
-            print(f"{what}: {len(late)} found after {statistics.median(late):.0f} min, at most {late[-1]:.0f}, least {late[0]:.0f}")
-    for one in total.missed:
-        print("missed:", one.what, START + timedelta(minutes=one.begin))
+    begin = time.process_time()
+    scores: dict[str, tuple[Score, Score]] = {}
+    for life in lives(asked.machines, asked.seed):
+        pair = judge(life, partial(told, life) if asked.trace else None)
+        for name in (life.kind.name, "all"):
+            for sum_, own in zip(scores.setdefault(name, (Score(), Score())), pair, strict=True):
+                sum_.add(own)
+    for index, words in enumerate(("while calibrating (days 2 to 14)", "afterwards (days 15 to 28)")):
+        print(f"{words}:")
+        for name, both in sorted(scores.items(), key=lambda item: item[0] == "all"):
+            print(f"  {name:14} {both[index].told()}")
+        for line in scores["all"][index].slow:
+            print(f"    {line}")
     print(f"{time.process_time() - begin:.1f} CPU s")
 
 

@@ -22,7 +22,7 @@ Sensitivity = Literal["wide", "usual", "narrow", "off"]
 
 SLOTS = 168
 """Hours of a week; slot 0 begins on Monday at 00:00."""
-FAR: Mapping[str, float] = {"wide": 7.0, "usual": 4.5, "narrow": 3.0}
+FAR: Mapping[str, float] = {"wide": 5.0, "usual": 3.0, "narrow": 2.0}
 """How many spreads from what is usual is far, by how sensitive a person wants it."""
 SIGMA = 1.4826
 """A median absolute deviation times this is the standard deviation of a normal distribution."""
@@ -30,10 +30,14 @@ HALF_LIFE = 14.0
 """Days after which an hour counts half: a machine that changes for good has a new normal within two weeks."""
 WINDOW = 42
 """Days learnt from."""
-BACKED = 1.0
+BACKED = 0.5
 """A slot's own weeks weigh as much as all similar hours together once there are so many of them."""
-NEIGHBOUR = 0.25
-"""How much the hours before and after count among similar hours: what begins at nine begins at five to nine as well."""
+NEIGHBOUR = 0.5
+"""How much the hours before and after count beside the like hours: what begins at nine begins at five to nine as well."""
+MANY = 8
+"""Days from which on their spread is told from a quarter of them."""
+STEADY = 6.0
+"""The machine's typical spread counts as much as so many days of an hour's own."""
 ENOUGH = 20
 """Distinct hours without which nothing is said at all: the first band exists after one day."""
 FOR, CLEAR_FOR = 300.0, 600.0
@@ -219,10 +223,10 @@ def learn(
     slots: dict[int, list[_Seen]] = defaultdict(list)
     for one in seen:
         slots[one.slot].append(one)
-    alike = {(weekend, hour): _alike(slots, weekend, hour) for weekend in (False, True) for hour in range(24)}
+    alike = _steadied({(day, hour): _alike(slots, day, hour) for day in (False, True) for hour in range(24)})
     rows = [_slot(slots[slot], alike[slot >= WEEKEND, slot % 24], floor, sensitivity) for slot in range(SLOTS)]
     known = [row for row in rows if row is not None]
-    if sum(_says_nothing(row, floor) for row in known) * 2 > len(known):
+    if sum(_says_nothing(row, floor) for row in known) * 2 > len(known) or _cries(seen, rows):
         return Band("erratic", days)
     low, high, under, over = (tuple(None if row is None else row[i] for row in rows) for i in range(4))
     status: Status = "calibrating" if days < calibration else "ready"
@@ -262,13 +266,21 @@ class _Seen:
         self.weight: float = 0.5 ** (self.age / HALF_LIFE)
 
 
+_Cell = tuple[bool, int]
+"""Weekend or not, and the hour of the day."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Alike:
-    """The same hour on all days of a class: median and spread of its lows and its highs, and on how many days."""
+    """The same hour on all days of a class: median and spread of its lows and its highs, and on how many days.
+
+    `typical` are the spreads of lows and highs that the machine's hours usually have, as shares of the value.
+    """
 
     low: _Point
     high: _Point
     days: int
+    typical: _Point = (0.0, 0.0)
 
 
 def _alike(slots: Mapping[int, Sequence[_Seen]], weekend: bool, hour: int) -> _Alike | None:
@@ -277,48 +289,86 @@ def _alike(slots: Mapping[int, Sequence[_Seen]], weekend: bool, hour: int) -> _A
     if not own:
         return None
     near = [one for day in days for by in (-1, 1) for one in slots.get(day * 24 + (hour + by) % 24, ())]
+    beside = NEIGHBOUR * sum(s.weight for s in own) / (sum(s.weight for s in near) or 1.0)
     return _Alike(
-        _centre([(s.low, s.weight) for s in own] + [(s.low, s.weight * NEIGHBOUR) for s in near]),
-        _centre([(s.high, s.weight) for s in own] + [(s.high, s.weight * NEIGHBOUR) for s in near]),
+        _edge([(s.low, s.weight) for s in own], [(s.low, s.weight * beside) for s in near]),
+        _edge([(s.high, s.weight) for s in own], [(s.high, s.weight * beside) for s in near]),
         len({one.day for one in own}),
     )
 
 
+def _edge(own: Sequence[_Point], near: Sequence[_Point]) -> _Point:
+    """Median and spread; of many days a quarter must differ for the spread to tell of it, not half of them."""
+    middle, spread = _centre([*own, *near])
+    if len(own) >= MANY:
+        spread = max(spread, _median([(abs(value - middle), weight) for value, weight in own], 0.75) / 1.15)
+    return middle, spread
+
+
+def _steadied(alike: Mapping[_Cell, _Alike | None]) -> dict[_Cell, _Alike | None]:
+    """The same with steadier spreads: few days tell little of how days differ, so all hours of the machine are asked."""
+    known = [one for one in alike.values() if one is not None]
+    low = _median([(one.low[1] / one.low[0], one.days) for one in known if one.low[0] > 0] or [(0.0, 1.0)])
+    high = _median([(one.high[1] / one.high[0], one.days) for one in known if one.high[0] > 0] or [(0.0, 1.0)])
+    return {
+        cell: one and _Alike(_steady(one.low, low, one.days), _steady(one.high, high, one.days), one.days, (low, high))
+        for cell, one in alike.items()
+    }
+
+
+def _steady(edge: _Point, typical: float, days: int) -> _Point:
+    """An edge whose spread is drawn towards the `typical` share of its value, as if STEADY more days had shown that."""
+    usual = edge[0] * typical
+    return edge[0], math.sqrt((days * edge[1] ** 2 + STEADY * usual**2) / (days + STEADY))
+
+
 def _slot(own: Sequence[_Seen], alike: _Alike | None, floor: Floor, sensitivity: Sensitivity) -> _Range | None:
-    """The usual range and the edges of one slot; None where no like day was ever seen."""
+    """The usual range and the edges of one slot; None where no like day was ever seen.
+
+    A rise is measured in spreads, a fall in spreads of the logarithm: a load can be many times as high, but only gone.
+    """
     if alike is None:
         return None
-    low, low_spread = _shrunk([(s.low, s.weight) for s in own], alike.low, floor.below(alike.low[0]))
-    high, high_spread = _shrunk([(s.high, s.weight) for s in own], alike.high, floor.above(alike.high[0]))
+    low, low_spread = _shrunk([(s.low, s.weight) for s in own], alike.low, alike.typical[0], floor.below(alike.low[0]))
+    high, high_spread = _shrunk(
+        [(s.high, s.weight) for s in own], alike.high, alike.typical[1], floor.above(alike.high[0])
+    )
     high = max(low, high)
     far, by = FAR.get(sensitivity, FAR["usual"]), FAR.get(sensitivity, FAR["usual"]) / FAR["usual"]
-    unseen = (UNSEEN_REACH * (high - low) + UNSEEN_SHARE * abs(high + low) / 2) / alike.days
-    under = low - max(floor.below(low) * by, far * low_spread + unseen)
+    unseen = (UNSEEN_REACH * (high - low) + UNSEEN_SHARE * abs(high + low) / 2) / alike.days**2
+    fallen = low * -math.expm1(-(far * low_spread + unseen) / low) if low > 0 else 0.0
+    under = low - max(floor.below(low) * by, fallen)
     over = high + max(floor.above(high) * by, far * high_spread + unseen)
     return low, high, under, over
 
 
-UNSEEN_REACH, UNSEEN_SHARE = 0.5, 0.25
+UNSEEN_REACH, UNSEEN_SHARE = 1.0, 0.6
 """One day says nothing of how days differ: so much of the hour's own range, and of the value, is allowed for it."""
 
 
-def _shrunk(own: Sequence[_Point], alike: _Point, floor: float) -> _Point:
-    """Median and spread of a slot: a mixture of its own weeks and of what is alike, by how well its own are backed.
+def _shrunk(own: Sequence[_Point], alike: _Point, typical: float, floor: float) -> _Point:
+    """Median and spread of a slot's edge: its own weeks, drawn towards what is `alike`.
 
-    Own weeks that agree with each other and not with the rest (a weekly backup) soon speak for themselves.
+    `typical` is how its own weeks would usually differ, as a share; `floor` is what would be no news anyway.
+    Own weeks that agree with each other and not with the rest (a weekly backup) soon speak for themselves; a lone
+    week that differs was more likely trouble, and is believed the less the more it differs.
     """
     if not own:
         return alike
-    centre, spread = _centre(own)
-    apart2 = (centre - alike[0]) ** 2
-    weeks = sum(weight for _, weight in own)
-    spread2 = (weeks * spread**2 + BACKED * alike[1] ** 2) / (weeks + BACKED)
-    backed = BACKED
-    if len(own) > 1:
-        backed /= 1 + apart2 / (4 * (spread2 + alike[1] ** 2 + (floor / 3) ** 2))
-    w = weeks / (weeks + backed)
-    mixed = w * spread2 + (1 - w) * alike[1] ** 2 + w * (1 - w) * apart2
+    centre, spread = _own(own, alike[0])
+    apart, weeks = centre - alike[0], sum(weight for _, weight in own)
+    spread2 = (weeks * spread**2 + BACKED * (typical * centre) ** 2) / (weeks + BACKED)
+    doubt = 1 + apart**2 / (spread2 + (floor / 3) ** 2)
+    w = weeks / (weeks + (BACKED * doubt if len(own) == 1 else BACKED / doubt))
+    mixed = w * spread2 + (1 - w) * alike[1] ** 2 + w * (1 - w) * apart**2
     return w * centre + (1 - w) * alike[0], math.sqrt(mixed)
+
+
+def _own(own: Sequence[_Point], alike: float) -> _Point:
+    """Median and spread of a slot's own weeks; of two that differ the one nearer to what is alike is believed."""
+    if len(own) == 2:
+        return min((value for value, _ in own), key=lambda value: abs(value - alike)), 0.0
+    return _centre(own)
 
 
 def _centre(points: Sequence[_Point]) -> _Point:
@@ -327,10 +377,10 @@ def _centre(points: Sequence[_Point]) -> _Point:
     return middle, SIGMA * _median([(abs(value - middle), weight) for value, weight in points])
 
 
-def _median(points: Sequence[_Point]) -> float:
-    """The value with half of the weight on either side; between two such values, their mean."""
+def _median(points: Sequence[_Point], share: float = 0.5) -> float:
+    """The value with `share` of the weight below it; between two such values, their mean."""
     ordered = sorted(points)
-    half, passed = sum(weight for _, weight in ordered) / 2, 0.0
+    half, passed = sum(weight for _, weight in ordered) * share, 0.0
     for index, (value, weight) in enumerate(ordered):
         passed += weight
         if passed > half * (1 + 1e-9):
@@ -347,6 +397,18 @@ def _says_nothing(row: _Range, floor: Floor) -> bool:
     return blind and under <= 0
 
 
+def _cries(seen: Iterable[_Seen], rows: Sequence[_Range | None]) -> bool:
+    """Whether the last two weeks themselves would have been far from this normal again and again."""
+    times, before = 0, False
+    for one in sorted((s for s in seen if s.age <= 14), key=lambda s: -s.age):
+        row = rows[one.slot]
+        far = row is not None and (one.high > row[3] or one.low < row[2])
+        times, before = times + (far and not before), far
+    return times > OFTEN
+
+
+OFTEN = 16
+"""Times in two weeks; a machine that is far from its normal nearly every day has none."""
 ERRATIC = 8.0
 """So many times what is usual must be reached to be far, and the band says nothing."""
 

@@ -228,9 +228,7 @@ def _since(
     return min(own) if own else max((row for _, row in ended), default=at)
 
 
-def _by(
-    state: MetricState, levels: Sequence[Level], steps: Sequence[tuple[LevelTrack, float | None]]
-) -> str:
+def _by(state: MetricState, levels: Sequence[Level], steps: Sequence[tuple[LevelTrack, float | None]]) -> str:
     """The level that made the state: one of its own that is reached; a limit before the normal."""
     own = [level.key for level, (after, _) in zip(levels, steps, strict=True) if after.raised and level.state == state]
     left = [level.key for level, (_, row) in zip(levels, steps, strict=True) if row is not None]
