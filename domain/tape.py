@@ -198,7 +198,7 @@ def _level(name: str, raw: object) -> Level:
     }
     held, clear_for = (_number(raw.get(key, 0), f"'{key}'") for key in ("for", "clear_for"))
     try:
-        return Level(cast(Any, raw.get("state")), **limits, for_=held, clear_for=clear_for)
+        return Level(cast(Any, raw.get("state")), limits["over"], limits["under"], limits["clear"], held, clear_for)
     except (ValueError, TypeError) as error:
         raise _Wrong(f"of the metric {name!r}: {error}") from None
 
