@@ -73,6 +73,9 @@ class Settings(BaseSettings):
         default=60, ge=1, le=86400, description="seconds between looks, unless a host says otherwise"
     )
     attempts: int = Field(default=3, ge=1, le=20, description="failed looks in a row that make a machine down")
+    remind: float = Field(
+        default=0, ge=0, le=604800, description="seconds between reminders of a problem nobody has in hand; 0: none"
+    )
     seats: int = Field(default=64, ge=4, le=512, description="blocking looks (SSH, HTTP) under way at once")
     raw_days: int = Field(default=30, ge=2, le=3650, description="days single samples are kept")
     hourly_days: int = Field(default=366, ge=7, le=36500, description="days hourly rollups are kept")

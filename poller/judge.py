@@ -99,9 +99,12 @@ class Judge:
         """Time has passed until `now`."""
         self._write(page, self._rules.tick(now))
 
-    def tell_costs(self, page: Page) -> None:
-        """What the looks of the last minute took."""
+    def finish(self, page: Page) -> None:
+        """What goes onto a page once: what the looks of the last minute took, what is remembered beside the subjects."""
         self._samples.tell_costs(page)
+        standing = self._rules.to_json()
+        if standing != self._standing:
+            self._standing = page.standing = standing
 
     def maintain(self, page: Page, hosts: frozenset[int]) -> None:
         """These machines are in maintenance now, and no others (R11, R12)."""
@@ -205,9 +208,6 @@ class Judge:
         for subject in sorted(self._rules.touched):
             self._keep(page, subject)
         self._rules.touched.clear()
-        standing = self._rules.to_json()
-        if standing != self._standing:
-            self._standing = page.standing = standing
 
     def _say(self, page: Page, event: Event) -> None:
         if isinstance(event, Blamed):

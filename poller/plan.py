@@ -100,8 +100,11 @@ class Plan:
     places: dict[int, Place] = field(default_factory=dict)
 
 
-def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attempts: int) -> Plan:
-    """The present inventory as a Plan; `interval` and `attempts` where a host leaves them to the installation."""
+def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attempts: int, remind: float = 0) -> Plan:
+    """The present inventory as a Plan; `interval` and `attempts` where a host leaves them to the installation.
+
+    `remind`: seconds between reminders of a problem nobody has in hand, 0 for none.
+    """
     with sessions() as session:
         keys = _pinned(session)
         limits = _limits(session)
@@ -122,7 +125,7 @@ def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attem
                 _check(check, host, pace, credentials, keys.get(host.id, {}), opener) for check in checks[host.id]
             )
             paces = [check.interval for check in plans if check.reachability]
-            policy = Policy(min(paces, default=pace), host.attempts or attempts, host.recover_after or 1)
+            policy = Policy(min(paces, default=pace), host.attempts or attempts, host.recover_after or 1, remind)
             hosts[host.id] = HostPlan(
                 host.id, host.name, host.address, policy, plans, limits(host.id), tuple(parents[host.id])
             )

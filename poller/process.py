@@ -194,7 +194,9 @@ class _Poller:
 
     async def _replan(self) -> None:
         settings = self._settings
-        plan = await asyncio.to_thread(load, self._sessions, self._opener, settings.interval, settings.attempts)
+        plan = await asyncio.to_thread(
+            load, self._sessions, self._opener, settings.interval, settings.attempts, settings.remind
+        )
         known = {host: self._recorder.judge.host(host) for host in plan.hosts}
         fresh = {host for host, track in known.items() if track is None or track.seen is None} - set(self._plan.hosts)
         changed = {host.id for host in plan.hosts.values() if host.checks and self._checks_added(host.id, plan)}
@@ -226,6 +228,8 @@ class _Poller:
         round = await look_round(self._lanes, host, host.checks, self._lanes.moment(), down=False)
         self._load.round(round.late, len(round.looks))
         self._recorder.add(round)
+        if round.outcome == "fail":
+            self._upward.failed(host, self._plan, self._recorder.judge.down)
 
     async def _tick(self) -> None:
         for work in self._schedule.due():

@@ -131,7 +131,7 @@ class Recorder:
         for name, result in self._asked:
             self.judge.reference(page, name, result)
         self._asked = []
-        self.judge.tell_costs(page)
+        self.judge.finish(page)
         if not page.empty:
             self._seq = page.seq
         return page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,3 +113,10 @@ def test_answers_come_as_the_inputs_come() -> None:
 def test_fractions_of_a_second_and_strange_names_are_said_as_given() -> None:
     said = list(replay(["{}", '[0.5, "caf\\u00e9\\n", "result", "ok"]']))
     assert said == ['[0.5, "caf\\u00e9\\n", "state", "pending", "up", 0.5]']
+
+
+def test_the_manual_shows_what_replay_really_says() -> None:
+    page = (Path(__file__).parents[2] / "docs/replay.md").read_text()
+    example = page.split("```")[1]
+    given, _, shown = example.partition("<<'END'\n")[2].partition("\nEND\n")
+    assert list(replay(given.splitlines())) == shown.strip().splitlines()
