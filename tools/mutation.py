@@ -42,7 +42,7 @@ do_not_mutate_patterns = ['raise \\w+\\(', 'cast\\(']
 pytest_add_cli_args = ["-p", "no:cacheprovider"]
 pytest_add_cli_args_test_selection = ["tests/rules"]
 also_copy = ["conftest.py"]
-timeout_multiplier = 4.0
+timeout_multiplier = 1.5
 use_git_change_detection = false
 use_setproctitle = false
 
@@ -58,7 +58,7 @@ CONFTEST = '''
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "mutation", max_examples=30, derandomize=True, database=None, deadline=None,
+    "mutation", max_examples=20, derandomize=True, database=None, deadline=None,
     suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
 )
 settings.load_profile("mutation")
