@@ -22,14 +22,10 @@ def test_a_change_weighs_three_quarters_when_oldest_and_five_quarters_when_newes
     assert weighed("of") / place == 1.25  # places before the first result hold none
 
 
-def test_thirty_per_cent_is_six_weighed_changes_and_starts_it() -> None:
-    """Six changes in the newest places are 7.1 of 20; five are 6.0 of 20 less a little."""
-    five = after("ofofof")
-    assert (five.window, five.fast) == ("ofofof", weighed("ofofof") >= 456)
-    assert [after("ofofofofo"[:length]).fast for length in range(10)] == [False] * 6 + [weighed("ofofof") >= 456] + [
-        True
-    ] * 3
-    assert after("o" * 30 + "f").fast is False
+def test_six_turns_in_a_row_start_it_five_of_the_newest_are_a_hair_too_few() -> None:
+    assert weighed("ofofof") == 455 and not after("ofofof").fast
+    assert weighed("ofofofo") == 540 and after("ofofofo").fast
+    assert not after("o" * 30 + "f").fast
 
 
 def window(*changes: int) -> str:
