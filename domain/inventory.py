@@ -144,7 +144,8 @@ class Credential(Table):
 class Host(Table):
     """One watched machine. `interval_s`, `attempts` and `recover_after` are None to follow the installation's default.
 
-    With `adopts_guests` the machines it tells as its guests become its children (domain/guests.py).
+    With `adopts_guests` the machines it tells as its guests become its children (domain/guests.py). `sensitivity` is how
+    far from its own normal is a warning (domain/baseline.py), learnt from what came after `learn_from` alone, if given.
     """
 
     __tablename__ = "host"
@@ -158,6 +159,8 @@ class Host(Table):
     interval_s: Mapped[float | None]
     attempts: Mapped[int | None]
     recover_after: Mapped[int | None]
+    sensitivity: Mapped[str] = mapped_column(server_default="usual")
+    learn_from: Mapped[datetime | None]
     division_id: Mapped[int | None] = mapped_column(ForeignKey("division.id", ondelete="SET NULL"), index=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
@@ -180,6 +183,7 @@ class Host(Table):
         CheckConstraint("interval_s between 1 and 86400", name="interval"),
         CheckConstraint("attempts between 1 and 20", name="attempts"),
         CheckConstraint("recover_after between 1 and 20", name="recover_after"),
+        CheckConstraint("sensitivity in ('off', 'wide', 'usual', 'narrow')", name="sensitivity"),
     )
 
 
@@ -253,7 +257,7 @@ class HostKey(Table):
 
 
 class Threshold(Table):
-    """A limit on one measure, for one host or one group; with neither, for every machine.
+    """A limit on one measure, for one host, one group or one division; with none of them, for every machine.
 
     `over` or `under` (exactly one) is crossed for `for_s` seconds, and left at `clear` for `clear_for_s` (R15, R16).
     """
@@ -263,6 +267,7 @@ class Threshold(Table):
     id: Mapped[int] = mapped_column(primary_key=True)
     host_id: Mapped[int | None] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
     group_id: Mapped[int | None] = mapped_column(ForeignKey("host_group.id", ondelete="CASCADE"), index=True)
+    division_id: Mapped[int | None] = mapped_column(ForeignKey("division.id", ondelete="CASCADE"), index=True)
     measure: Mapped[str]
     part: Mapped[str] = mapped_column(server_default="")
     state: Mapped[str]
@@ -273,13 +278,60 @@ class Threshold(Table):
     clear_for_s: Mapped[float] = mapped_column(server_default=text("0"))
 
     group: Mapped[HostGroup | None] = relationship()
+    division: Mapped[Division | None] = relationship()
 
     __table_args__ = (
         CheckConstraint("state in ('warning', 'critical')", name="state"),
         CheckConstraint("(over is null) <> (under is null)", name="one_side"),
-        CheckConstraint("host_id is null or group_id is null", name="one_owner"),
-        UniqueConstraint("host_id", "group_id", "measure", "part", "state", postgresql_nulls_not_distinct=True),
-    )
+        CheckConstraint("num_nonnulls(host_id, group_id, division_id) <= 1", name="one_owner"),
+        UniqueConstraint(
+            "host_id", "group_id", "division_id", "measure", "part", "state",
+            name="threshold_owner_measure_part_state_key", postgresql_nulls_not_distinct=True,
+        ),
+    )  # fmt: skip
+
+
+def owner(row: Threshold) -> tuple[str, int | None]:
+    """Whose limit it is: `host`, `group`, `division` with its id, or `all`."""
+    for name in ("host", "group", "division"):
+        if (found := getattr(row, f"{name}_id")) is not None:
+            return name, found
+    return "all", None
+
+
+class LimitEdit(Table):
+    """Limits changed together, so that it can be undone together: the rows as they were, and as they became.
+
+    A row is the columns of Threshold by name, without its id.
+    """
+
+    __tablename__ = "limit_edit"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    made_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    before: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    after: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    undone_at: Mapped[datetime | None]
+
+
+class LoadTest(Table):
+    """A machine recorded idle from `idle_at` and under load from `load_at`, each for so many minutes.
+
+    `load_at` is None until somebody starts the second recording; `ended_at` is set when it was taken over or dropped.
+    """
+
+    __tablename__ = "load_test"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    made_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    minutes: Mapped[int]
+    idle_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    load_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (CheckConstraint("minutes between 2 and 10", name="minutes"),)
 
 
 class Window(Table):

@@ -82,6 +82,56 @@ roll_1d = _rollup("roll_1d")
 """Rollups: `ts` is the start of the UTC hour or day, `n` looks of which `failed` brought no values."""
 
 
+hour_range = Plain(
+    "hour_range",
+    Table.metadata,
+    Column("check_id", Integer, primary_key=True, autoincrement=False),
+    Column("ts", TIMESTAMP(timezone=True), primary_key=True),
+    Column("set_id", Integer, primary_key=True, autoincrement=False),
+    Column("low", ARRAY(REAL), nullable=False),
+    Column("high", ARRAY(REAL), nullable=False),
+)
+"""The 5th and 95th percentile within the UTC hour that begins at `ts`, in the order of its set; NULL where the measure
+has no normal (domain/baseline.py). Kept for as long as normals are learnt from."""
+
+
+class BandLearnt(Table):
+    """What is normal for one metric of one machine: domain.baseline.Band, as learnt at `learnt_at` at `sensitivity`."""
+
+    __tablename__ = "band"
+
+    check_id: Mapped[int] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), primary_key=True)
+    measure: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    learnt_at: Mapped[datetime]
+    sensitivity: Mapped[str]
+    status: Mapped[str]
+    days: Mapped[int]
+    low: Mapped[list[float | None]] = mapped_column(ARRAY(REAL))
+    high: Mapped[list[float | None]] = mapped_column(ARRAY(REAL))
+    under: Mapped[list[float | None]] = mapped_column(ARRAY(REAL))
+    over: Mapped[list[float | None]] = mapped_column(ARRAY(REAL))
+
+
+class Forecast(Table):
+    """When something will be full: domain.forecast.Forecast, as reckoned at `made_at`. Without a good fit, no row."""
+
+    __tablename__ = "forecast"
+
+    check_id: Mapped[int] = mapped_column(ForeignKey("host_check.id", ondelete="CASCADE"), primary_key=True)
+    measure: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
+    made_at: Mapped[datetime]
+    used: Mapped[float] = mapped_column(REAL)
+    per_day: Mapped[float] = mapped_column(REAL)
+    days: Mapped[int]
+    full_at: Mapped[datetime] = mapped_column(index=True)
+    earliest: Mapped[datetime]
+    latest: Mapped[datetime]
+
+
 class Latest(Table):
     """The newest look of each check. `failure_kind` and `failure_detail` are None when it succeeded.
 

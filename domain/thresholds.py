@@ -6,9 +6,9 @@ Pure, like `domain.health`, and on the same clock. What is told about it is deci
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from domain.stored import Shelf, dump
 from domain.told import NOTHING, Told
@@ -75,6 +75,23 @@ class Level:
         if self.over is not None:
             return value <= (self.over if self.clear is None else self.clear)
         return value >= cast(float, self.under if self.clear is None else self.clear)
+
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+def nearest(owners: Iterable[Iterable[T]], about: Callable[[T], K]) -> list[T]:
+    """Of limits by owner, the nearest owner first, those that hold: what an owner says of a measure and part (`about`)
+    stands alone, and what owners farther away say of the same is overridden, all of its levels.
+    """
+    chosen: dict[K, list[T]] = {}
+    for limits in owners:
+        said: dict[K, list[T]] = {}
+        for limit in limits:
+            said.setdefault(about(limit), []).append(limit)
+        chosen = {**said, **chosen}
+    return [limit for levels in chosen.values() for limit in levels]
 
 
 def level_key(source: str, state: str, side: str) -> str:

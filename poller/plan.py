@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,9 +27,11 @@ from domain.inventory import (
     Window,
     host_in_group,
     host_parent,
+    owner,
 )
 from domain.reading import Secret
 from domain.records import StateInterval
+from domain.thresholds import nearest
 from probes import catalogue
 from probes.base import Probe, describe, fill
 
@@ -127,7 +130,7 @@ def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attem
             paces = [check.interval for check in plans if check.reachability]
             policy = Policy(min(paces, default=pace), host.attempts or attempts, host.recover_after or 1, remind)
             hosts[host.id] = HostPlan(
-                host.id, host.name, host.address, policy, plans, limits(host.id), tuple(parents[host.id])
+                host.id, host.name, host.address, policy, plans, limits(host), tuple(parents[host.id])
             )
         windows, places = _windows(session), _places(session)
     return Plan(hosts, frozenset(disabled), windows, places)
@@ -244,34 +247,28 @@ def _places(session: Session) -> dict[int, Place]:
     }
 
 
-def _limits(session: Session) -> Any:
-    """A function host id -> its limits; for each measure and part the nearest owner's word counts alone."""
-    of_host: dict[int, list[Threshold]] = defaultdict(list)
-    of_group: dict[int, list[Threshold]] = defaultdict(list)
-    of_all: list[Threshold] = []
-    for threshold in session.scalars(select(Threshold).order_by(Threshold.id)):
-        if threshold.host_id is not None:
-            of_host[threshold.host_id].append(threshold)
-        elif threshold.group_id is not None:
-            of_group[threshold.group_id].append(threshold)
-        else:
-            of_all.append(threshold)
+def _limits(session: Session) -> Callable[[Host], tuple[Limit, ...]]:
+    """A function host -> its limits; for each measure and part the nearest owner's word counts alone.
+
+    Nearest is the machine, then its groups, then its division, then what holds for all.
+    """
+    owned: dict[tuple[str, int | None], list[Threshold]] = defaultdict(list)
+    for row in session.scalars(select(Threshold).order_by(Threshold.id)):
+        owned[owner(row)].append(row)
     groups: dict[int, list[int]] = defaultdict(list)
     for host_id, group_id in session.execute(select(host_in_group).order_by(host_in_group.c.group_id)):
         groups[host_id].append(group_id)
 
-    def limits(host_id: int) -> tuple[Limit, ...]:
-        chosen: dict[tuple[str, str], list[Threshold]] = {}
-        for owner in (of_host[host_id], [t for g in groups[host_id] for t in of_group[g]], of_all):
-            said: dict[tuple[str, str], list[Threshold]] = defaultdict(list)
-            for threshold in owner:
-                said[threshold.measure, threshold.part].append(threshold)
-            for key, levels in said.items():
-                chosen.setdefault(key, levels)
+    def limits(host: Host) -> tuple[Limit, ...]:
+        ranks = (
+            owned["host", host.id],
+            [t for group in groups[host.id] for t in owned["group", group]],
+            owned["division", host.division_id] if host.division_id else [],
+            owned["all", None],
+        )
         return tuple(
             Limit(t.measure, t.part, t.state, t.over, t.under, t.clear, t.for_s, t.clear_for_s)
-            for levels in chosen.values()
-            for t in levels
+            for t in nearest(ranks, lambda t: (t.measure, t.part))
         )
 
     return limits

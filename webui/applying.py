@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from domain.clock import now
-from domain.inventory import Check, Credential, Division, Host, HostGroup, Threshold
+from domain.inventory import Check, Credential, Division, Host, HostGroup, Threshold, owner
 from domain.reading import Secret
 from probes.base import describe, fill
 from probes.ssh.session import Refused, private_key
@@ -131,9 +131,9 @@ class _Work:
         self._credentials = {row.name: row for row in session.scalars(select(Credential))}
         loaded = (selectinload(Host.groups), selectinload(Host.parents), selectinload(Host.checks))
         self._hosts = {row.name: row for row in session.scalars(select(Host).options(*loaded))}
-        self._limits: dict[tuple[int | None, int | None], list[Threshold]] = {}
+        self._limits: dict[tuple[str, int | None], list[Threshold]] = {}
         for limit in session.scalars(select(Threshold).order_by(Threshold.id)):
-            self._limits.setdefault((limit.host_id, limit.group_id), []).append(limit)
+            self._limits.setdefault(owner(limit), []).append(limit)
         self._divisions = {row.name: row for row in session.scalars(select(Division))}
         self._counted = {"+": 0, "~": 0, "-": 0}
 
@@ -163,6 +163,12 @@ class _Work:
                 yield f"+ group {group.name}"
             self._session.flush()
             yield from self._thresholds(group.thresholds, f"group {group.name}", group_id=row.id)
+        for section in document.divisions or ():
+            if section.name not in self._divisions:
+                yield from self._division(section.name)
+            self._session.flush()
+            home = self._divisions[section.name]
+            yield from self._thresholds(section.thresholds, f"division {section.name}", division_id=home.id)
         if document.defaults is not None:
             yield from self._thresholds(document.defaults.thresholds, "defaults")
         for name in document.remove:
@@ -174,6 +180,11 @@ class _Work:
         if self._prune:
             yield from self._pruned()
         self._no_circle()
+
+    def _division(self, name: str) -> Iterator[str]:
+        self._divisions[name] = Division(name=name)
+        self._session.add(self._divisions[name])
+        yield f"+ division {name}"
 
     def _credential(self, login: Login, where: str) -> Iterator[str]:
         row = self._credentials.get(login.name)
@@ -200,13 +211,11 @@ class _Work:
     def _host(self, machine: Machine, where: str) -> Iterator[str]:
         values = {
             "address": machine.address, "note": machine.note, "enabled": machine.enabled,
-            "adopts_guests": machine.adopts_guests,
+            "adopts_guests": machine.adopts_guests, "sensitivity": machine.normal,
             "interval_s": machine.interval, "attempts": machine.attempts, "recover_after": machine.recover_after,
         }  # fmt: skip
         if machine.division is not None and machine.division not in self._divisions:
-            self._divisions[machine.division] = Division(name=machine.division)
-            self._session.add(self._divisions[machine.division])
-            yield f"+ division {machine.division}"
+            yield from self._division(machine.division)
         division = self._divisions[machine.division] if machine.division is not None else None
         row = self._hosts.get(machine.name)
         looks = machine.checks
@@ -281,13 +290,13 @@ class _Work:
         if edits:
             yield f"~ check {host.name}/{look.name}: {', '.join(edits)}"
 
-    def _thresholds(self, limits: Sequence[Limit], owner: str, **owned: int) -> Iterator[str]:
-        rows = self._limits.get((owned.get("host_id"), owned.get("group_id")), ())
+    def _thresholds(self, limits: Sequence[Limit], whose: str, **owned: int) -> Iterator[str]:
+        rows = self._limits.get(owner(Threshold(**owned)), ())
         there = {(row.measure, row.part, row.state): row for row in rows}
         for key in list(there):
             if key not in {limit.key for limit in limits}:
                 self._session.delete(there.pop(key))
-                yield f"- threshold {owner}: {_key(key)}"
+                yield f"- threshold {whose}: {_key(key)}"
         for limit in limits:
             values = {
                 "over": limit.over, "under": limit.under, "clear": limit.clear,
@@ -295,11 +304,11 @@ class _Work:
             }  # fmt: skip
             row = there.get(limit.key)
             if row is not None:
-                yield from _edit(row, f"threshold {owner}: {_key(limit.key)}", values)
+                yield from _edit(row, f"threshold {whose}: {_key(limit.key)}", values)
                 continue
             measure, part, state = limit.key
             self._session.add(Threshold(measure=measure, part=part, state=state, **owned, **values))
-            yield f"+ threshold {owner}: {_key(limit.key)}"
+            yield f"+ threshold {whose}: {_key(limit.key)}"
 
     def _parents(self, machine: Machine, where: str) -> Iterator[str]:
         row = self._hosts[machine.name]

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from domain.inventory import Check, Credential, Host, HostGroup, Threshold
+from domain.inventory import Check, Credential, Division, Host, HostGroup, Threshold, owner
 from probes import catalogue
 from probes.base import describe
 from webui.applying import Ask, DocumentError, Seal, make_true
-from webui.written import Defaults, Document, Group, Limit, Login, Look, Machine, Source
+from webui.written import Defaults, Document, Group, Limit, Login, Look, Machine, Section, Source
 from webui.yamltext import Text, TextError
 
 __all__ = ["Document", "DocumentError", "apply", "dump", "export", "parse"]
@@ -68,10 +68,14 @@ def export(session: Session, names: Collection[str] | None = None) -> Document:
     )
     return Document.model_validate({
         "version": 1,
-        "defaults": {"thresholds": _limits(t for t in limits if t.host_id is None and t.group_id is None)},
+        "defaults": {"thresholds": _limits(t for t in limits if owner(t)[0] == "all")},
         "groups": [
             Group(name=group.name, thresholds=_limits(t for t in limits if t.group_id == group.id))
             for group in session.scalars(select(HostGroup).order_by(HostGroup.name))
+        ],
+        "divisions": [
+            Section(name=division.name, thresholds=_limits(t for t in limits if t.division_id == division.id))
+            for division in session.scalars(select(Division).order_by(Division.name))
         ],
         "credentials": [_login(row) for row in session.scalars(select(Credential).order_by(Credential.name))],
         "hosts": _hosts(session, None, limits),
@@ -120,7 +124,7 @@ def _tidy(value: Any, keep: bool = False) -> Any:
 
 
 def _usual(key: str, value: Any) -> bool:
-    usual = {"enabled": True, "adopts_guests": False, "deadline": 10, "for": "5m", "clear_for": 0}
+    usual = {"enabled": True, "adopts_guests": False, "normal": "usual", "deadline": 10, "for": "5m", "clear_for": 0}
     return value in (None, "", [], {}) and value is not False if key not in usual else value == usual[key]
 
 
@@ -145,7 +149,7 @@ def _login(row: Credential) -> Login:
 def _machine(row: Host, limits: list[Threshold]) -> Machine:
     return Machine.model_validate({
         "name": row.name, "address": row.address, "note": row.note, "enabled": row.enabled,
-        "adopts_guests": row.adopts_guests,
+        "adopts_guests": row.adopts_guests, "normal": row.sensitivity,
         "groups": tuple(group.name for group in row.groups),
         "parents": tuple(sorted(parent.name for parent in row.parents)),
         "division": row.division.name if row.division else None,
@@ -176,7 +180,7 @@ def _look(row: Check) -> Look:
 
 def _twice(document: Document) -> Iterator[tuple[list[str | int], str]]:
     """Names given twice, with the place of the second."""
-    for section in ("groups", "credentials", "hosts"):
+    for section in ("groups", "divisions", "credentials", "hosts"):
         entries: Sequence[Any] = getattr(document, section) or ()
         yield from _again([section], [entry.name for entry in entries])
         for number, entry in enumerate(entries):
@@ -233,7 +237,7 @@ def _said(kind: str, told: str, given: Any) -> str:
 
 
 _MODELS: Mapping[str, type[BaseModel]] = {
-    "groups": Group, "credentials": Login, "hosts": Machine, "checks": Look, "thresholds": Limit,
+    "groups": Group, "divisions": Section, "credentials": Login, "hosts": Machine, "checks": Look, "thresholds": Limit,
     "defaults": Defaults,
 }  # fmt: skip
 

@@ -1,21 +1,41 @@
-"""The limits that hold for one machine: for each measure and part its own word, else its groups', else everybody's."""
+"""The limits that hold for one machine: its own word on a measure and part, else its groups', its division's, everybody's."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from sqlalchemy import or_, select
 
-from domain.inventory import Host, Threshold, host_in_group
+from domain.inventory import Host, Threshold, host_in_group, owner
+from domain.thresholds import nearest
 from webui import store
+
+RANKS = ("host", "group", "division", "all")
 
 
 def limits(host: Host) -> list[Threshold]:
     """As the poller applies them: the nearest owner's levels of a measure and part count alone."""
+    return nearest(_ranks(host), _about)
+
+
+def overridden(host: Host, row: Threshold) -> list[Threshold]:
+    """What owners farther away say of the same measure and part, and what therefore does not count; nearest first."""
+    rank = RANKS.index(owner(row)[0])
+    return [other for found in _ranks(host)[rank + 1 :] for other in found if _about(other) == _about(row)]
+
+
+def _about(row: Threshold) -> tuple[str, str]:
+    return row.measure, row.part
+
+
+def _ranks(host: Host) -> list[list[Threshold]]:
     groups = select(host_in_group.c.group_id).where(host_in_group.c.host_id == host.id)
-    own = or_(Threshold.host_id == host.id, Threshold.group_id.in_(groups))
-    everybody = Threshold.host_id.is_(None) & Threshold.group_id.is_(None)
-    found: dict[tuple[str, str], dict[int, list[Threshold]]] = defaultdict(lambda: defaultdict(list))
-    for row in store.session().scalars(select(Threshold).where(or_(own, everybody)).order_by(Threshold.id)):
-        found[row.measure, row.part][0 if row.host_id else 1 if row.group_id else 2].append(row)
-    return [row for by_owner in found.values() for row in by_owner[min(by_owner)]]
+    everybody = Threshold.host_id.is_(None) & Threshold.group_id.is_(None) & Threshold.division_id.is_(None)
+    concerned = or_(
+        Threshold.host_id == host.id,
+        Threshold.group_id.in_(groups),
+        Threshold.division_id == host.division_id,
+        everybody,
+    )
+    found: dict[str, list[Threshold]] = {name: [] for name in RANKS}
+    for row in store.session().scalars(select(Threshold).where(concerned).order_by(Threshold.group_id, Threshold.id)):
+        found[owner(row)[0]].append(row)
+    return [found[name] for name in RANKS]

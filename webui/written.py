@@ -197,6 +197,10 @@ class Group(Part):
         return {"name": value} if isinstance(value, str) else value
 
 
+class Section(Group):
+    """A division, with the thresholds its machines share. May be written as the bare name."""
+
+
 class Look(Part):
     """A check: one way the machine is looked at. `options` are the probe's own."""
 
@@ -247,7 +251,10 @@ class Look(Part):
 
 
 class Machine(Part):
-    """A host. `checks` None: left as they are, or one ping where the machine is new."""
+    """A host. `checks` None: left as they are, or one ping where the machine is new.
+
+    `normal` is how far from its own normal is a warning.
+    """
 
     name: Name
     address: str
@@ -255,6 +262,7 @@ class Machine(Part):
     groups: tuple[Name, ...] = ()
     parents: tuple[Name, ...] = ()
     adopts_guests: Yes = False
+    normal: Literal["off", "wide", "usual", "narrow"] = "usual"
     division: Name | None = None
     interval: Pace | None = None
     attempts: Few | None = None
@@ -283,7 +291,7 @@ class Machine(Part):
 
 
 class Defaults(Part):
-    """What holds for every machine unless a group or the machine says otherwise."""
+    """What holds for every machine unless its division, a group or the machine itself says otherwise."""
 
     thresholds: tuple[Limit, ...] = ()
 
@@ -294,6 +302,7 @@ class Document(Part):
     version: Literal[1]
     defaults: Defaults | None = None
     groups: tuple[Group, ...] | None = None
+    divisions: tuple[Section, ...] | None = None
     credentials: tuple[Login, ...] | None = None
     hosts: tuple[Machine, ...] | None = None
     remove: tuple[Name, ...] = ()

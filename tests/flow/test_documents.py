@@ -120,6 +120,30 @@ def test_the_thresholds_a_new_installation_comes_with_survive_export_and_apply(h
     assert hand.session.scalar(select(func.count(Threshold.id))) == before
 
 
+def test_a_division_carries_limits_and_a_machine_how_sensitive_it_is(hand: Hand) -> None:
+    body = """
+version: 1
+divisions:
+- name: Warehouse
+  thresholds:
+  - {measure: system.cpu.utilization, state: warning, over: 0.7, for: 10m}
+hosts:
+- {name: a, address: 10.0.0.1, division: Warehouse, normal: narrow}
+"""
+    lines = hand.apply(body)
+    assert "+ division Warehouse" in lines
+    assert "+ threshold division Warehouse: system.cpu.utilization warning" in lines
+    exported = documents.export(hand.session)
+    assert [(d.name, d.thresholds[0].over) for d in exported.divisions or ()] == [("Warehouse", 0.7)]
+    assert [host.normal for host in exported.hosts or ()] == ["narrow"]
+    assert hand.apply(documents.dump(exported)) == []
+    lines = hand.apply(body.replace("0.7", "0.6").replace("narrow", "off"))[:2]
+    assert lines == [
+        "~ threshold division Warehouse: system.cpu.utilization warning: over 0.7 -> 0.6",
+        "~ host a: sensitivity narrow -> off",
+    ]
+
+
 def test_a_change_is_told_as_from_and_to(hand: Hand) -> None:
     hand.apply(ONE)
     assert hand.apply(ONE.replace("interval: 60", "interval: 30s")) == [
