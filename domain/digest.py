@@ -1,19 +1,27 @@
 """Keeps a storm from becoming as many messages: rule R25 of the state rules.
 
 Pure. One `Crowd` for each recipient: it says of each notice whether it is told by itself or within the digest.
+`Crowds` keeps those of everybody and of the admins.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from domain.routing import ADMINS_ONLY, MONITOR, Notice, Spoken
 from domain.stored import Shelf, dump
 
 LIMIT, WITHIN = 10, 60.0
 """More than so many of a kind within so many seconds are a crowd."""
 EVERY = 300.0
 """A digest is renewed at most every so many seconds, and ends when there was nothing to renew it with."""
+
+COUNTED = ("problem", "recovery", "flap_start", "flap_stop", "check_problem")
+"""Notices that become a digest when there are too many of them at once."""
+GOOD = ("recovery", "flap_stop")
+"""Those of them that are a crowd of their own, unless the digest that runs told of the subject's problem."""
 
 Way = Literal["single", "digest", "held"]
 
@@ -80,3 +88,50 @@ def _joined(crowd: Crowd, subject: str) -> Crowd:
     news = crowd.news if subject in crowd.news else (*crowd.news, subject)
     members = crowd.members if subject in crowd.members else (*crowd.members, subject)
     return replace(crowd, news=news, members=members)
+
+
+class Crowds:
+    """The crowds of all recipients: everybody's and the admins', of problems and of what is well again."""
+
+    def __init__(self) -> None:
+        self._crowds: dict[str, Crowd] = {}
+
+    def speak(self, subject: str, notice: Notice) -> Spoken | None:
+        """What is to be told now: the notice itself, the digest it belongs to, or nothing yet."""
+        if notice.kind not in COUNTED:
+            return Spoken(subject, notice)
+        whom = "admins" if notice.kind in ADMINS_ONLY else "all"
+        storm = self._crowds.get(whom, Crowd())
+        good = notice.kind in GOOD and not (storm.sent is not None and subject in storm.members)
+        name = f"{whom} good" if good else whom
+        crowd = self._crowds.get(name, Crowd())
+        self._crowds[name], way = admit(crowd, subject, notice.at)
+        if way == "single":
+            return Spoken(subject, notice)
+        return _digest((*crowd.news, subject), notice.at) if way == "digest" else None
+
+    def renewed(self, now: float) -> Iterator[Spoken]:
+        """Running digests that are due again."""
+        for name, crowd in self._crowds.items():
+            self._crowds[name], due = passed(crowd, now)
+            if due:
+                yield _digest(crowd.news, now)
+
+    def drop(self, subject: str) -> None:
+        """Somebody has it in hand (R17)."""
+        self._crowds = {name: dropped(crowd, subject) for name, crowd in self._crowds.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSONB (R20)."""
+        return {name: crowd.to_json() for name, crowd in sorted(self._crowds.items()) if crowd != Crowd()}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any], now: float) -> Crowds:
+        """The crowds as stored, going on at `now`. Raises ValueError with a sentence for what is not known."""
+        crowds = cls()
+        crowds._crowds = {str(name): resume(Crowd.from_json(crowd), now) for name, crowd in raw.items()}
+        return crowds
+
+
+def _digest(members: Iterable[str], at: float) -> Spoken:
+    return Spoken(MONITOR, Notice("digest", at, "down", at), tuple(dict.fromkeys(members)))

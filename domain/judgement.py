@@ -12,21 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from domain import digest, health, reach, routing, silence, thresholds, uplink
-from domain.digest import Crowd
+from domain import health, reach, routing, silence, thresholds, uplink
+from domain.digest import Crowds
 from domain.health import Change, Policy, Result, Road, Track
 from domain.reach import Topology
-from domain.routing import ADMINS_ONLY, Notice
+from domain.routing import MONITOR, Notice, Spoken
 from domain.thresholds import Level, MetricChange, MetricTrack
-from domain.uplink import Suspicion, Uplink
+from domain.uplink import Line, Suspicion, Uplink
 
-MONITOR = "poller"
-"""The subject that is ourselves."""
 GREY_METRICS = ("down", "unreachable", "disabled")
 """Host states in which nothing is known about the host's metrics (R22, R24)."""
-COUNTED = ("problem", "recovery", "flap_start", "flap_stop", "check_problem")
-"""Notices that become a digest when there are too many of them at once (R25)."""
-GOOD = ("recovery", "flap_stop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +41,6 @@ class Blamed:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """Something is to be told about a subject; `members` are those a digest tells of."""
-
-    subject: str
-    notice: Notice
-    members: tuple[str, ...] = ()
-
-
 Event = Turned | Blamed | Spoken
 Events = list[Event]
 
@@ -72,18 +58,20 @@ class Judgement:
         self.metrics: dict[str, MetricTrack] = {}
         self.muted: set[str] = set()
         self.touched: set[str] = set()
-        self.uplink = Uplink()
-        self._suspicion = suspicion
+        self._line = Line(suspicion)
         self._policies: dict[str, Policy] = {}
         self._usual = Policy()
         self._unasked: frozenset[str] = frozenset()
         self._topology = Topology({})
         self._watch = silence.Watch()
-        self._crowds: dict[str, Crowd] = {}
+        self._crowds = Crowds()
         self._home: dict[str, str] = {}
         self._numbers: dict[str, dict[str, None]] = {}
-        self._failing: set[str] = set()
-        self._alive: set[str] = set()
+
+    @property
+    def uplink(self) -> Uplink:
+        """What is remembered of our own line."""
+        return self._line.uplink
 
     # ---- what there is
 
@@ -104,7 +92,8 @@ class Judgement:
         self._usual = usual or self._usual
         for host in policies:
             self.meet(host, at)
-        self._count_anew()
+        for host in self.hosts:
+            self._count(host)
         events: Events = []
         self._follow(deque(host for host in self.hosts if self._parents(host) or self.hosts[host].cause), at, events)
         return events
@@ -131,8 +120,7 @@ class Judgement:
         self.hosts.pop(host, None)
         self._numbers.pop(host, None)
         self.muted.discard(host)
-        self._failing.discard(host)
-        self._alive.discard(host)
+        self._line.forget(host)
 
     def drop(self, subject: str) -> None:
         """Nothing is left of a check or metric that is gone."""
@@ -153,17 +141,19 @@ class Judgement:
         if track is before:
             return events
         if change is not None and change.to_state == "up" and self.uplink.lost is not None and self._is_root(host):
-            self._line(uplink.heard(self.uplink), result.at, events)
+            self._take_line(uplink.heard(self.uplink), result.at, events)
         self._settle(host, before, track, change, result.at, events)
         self._suspect(result.at, events)
         self._remind(host, result.at, events)
-        self._renew(result.at, events)
+        events.extend(self._crowds.renewed(result.at))
         return events
 
     def check(self, check: str, host: str, result: Result, policy: Policy) -> Events:
         """One look by one check of a living host; what is told of it waits while its host is not up."""
         self._home[check] = host
         before = self.checks.get(check) or Track(since=result.began)
+        if before.state == "disabled":
+            before, _ = health.enable(before, result.began)
         track, change = health.fold(before, result, policy)
         if track is before:
             return []
@@ -194,9 +184,10 @@ class Judgement:
     def reference(self, name: str, result: Result) -> Events:
         """One look at a target that tells whether our own line is there (R27)."""
         events: Events = []
-        if self._suspicion is not None:
+        if self._line.suspicion is not None:
             policy = replace(self._usual, interval=max(self._usual.interval, 60.0))
-            self._line(uplink.answered(self.uplink, name, result, policy, self._suspicion), result.at, events)
+            after = uplink.answered(self.uplink, name, result, policy, self._line.suspicion)
+            self._take_line(after, result.at, events)
         return events
 
     def tick(self, now: float) -> Events:
@@ -222,7 +213,7 @@ class Judgement:
             events.append(Spoken(MONITOR, passed.notice))
         for subject in (*self.hosts, *self.checks, *self.metrics):
             self._remind(subject, now, events)
-        self._renew(now, events)
+        events.extend(self._crowds.renewed(now))
         return events
 
     def mute(self, subject: str, on: bool, now: float) -> Events:
@@ -244,7 +235,7 @@ class Judgement:
         if track is not None:
             self._keep(subject, act(track))
         if on:
-            self._crowds = {name: digest.dropped(crowd, subject) for name, crowd in self._crowds.items()}
+            self._crowds.drop(subject)
 
     def disable(self, host: str, now: float) -> Events:
         """A host is switched off: everything of it closes without a word (R24)."""
@@ -253,8 +244,20 @@ class Judgement:
         track, change = health.disable(before, now)
         if change is not None:
             self._settle(host, before, track, change, now, events)
-            for metric in self._of(host):
-                self._settle_metric(metric, *thresholds.close(self.metrics[metric], now), now, events)
+            for subject in [subject for subject, home in self._home.items() if home == host]:
+                events.extend(self.close(subject, now))
+        return events
+
+    def close(self, subject: str, now: float) -> Events:
+        """A check or metric is not looked at any more: it closes without a word (R24)."""
+        events: Events = []
+        if subject in self.metrics:
+            self._settle_metric(subject, *thresholds.close(self.metrics[subject], now), now, events)
+        elif subject in self.checks:
+            track, change = health.disable(self.checks[subject], now)
+            self._keep(subject, track)
+            if change is not None:
+                events.append(Turned(subject, change))
         return events
 
     def enable(self, host: str, now: float) -> Events:
@@ -273,7 +276,7 @@ class Judgement:
         return {
             "watch": self._watch.to_json(),
             "uplink": self.uplink.to_json(),
-            "crowds": {name: crowd.to_json() for name, crowd in sorted(self._crowds.items()) if crowd != Crowd()},
+            "crowds": self._crowds.to_json(),
             "muted": sorted(self.muted),
         }
 
@@ -283,9 +286,8 @@ class Judgement:
         Raises ValueError with a sentence for what this version does not know.
         """
         self._watch = silence.Watch.from_json(raw.get("watch", {}))
-        self.uplink = uplink.resume(Uplink.from_json(raw.get("uplink", {})), now)
-        crowds = raw.get("crowds", {})
-        self._crowds = {str(name): digest.resume(Crowd.from_json(crowd), now) for name, crowd in crowds.items()}
+        self._line.uplink = uplink.resume(Uplink.from_json(raw.get("uplink", {})), now)
+        self._crowds = Crowds.from_json(raw.get("crowds", {}), now)
         self.muted = {str(subject) for subject in raw.get("muted", [])}
 
     # ---- one host after another
@@ -377,33 +379,16 @@ class Judgement:
         return all(self.hosts[parent].state == "disabled" for parent in self._parents(host) if parent in self.hosts)
 
     def _count(self, host: str) -> None:
-        """Keep count of the unrelated hosts that are alive, and of those among them that are failing."""
-        track = self.hosts[host]
-        alive = track.state in ("pending", "up", "unknown") and track.seen is not None and not track.stale
-        if not alive or not self._is_root(host):
-            self._alive.discard(host)
-            self._failing.discard(host)
-            return
-        self._alive.add(host)
-        (self._failing.add if track.failing else self._failing.discard)(host)
-
-    def _count_anew(self) -> None:
-        if self._suspicion is not None:
-            for host in self.hosts:
-                self._count(host)
+        if self._line.suspicion is not None:
+            self._line.count(host, self.hosts[host], self._is_root(host))
 
     def _suspect(self, now: float, events: Events) -> None:
-        if self._suspicion is None:
-            return
-        decided = 0
-        if self.uplink.suspected is not None and not self._suspicion.references:
-            decided = sum(self.hosts[host].failures >= self._policy(host).attempts for host in self._failing)
-        line = uplink.counted(self.uplink, self._suspicion, len(self._failing), decided, len(self._alive), now)
-        self._line(line, now, events)
+        enough = self._line.suspect(lambda host: self.hosts[host].failures >= self._policy(host).attempts, now)
+        self._take_line(enough, now, events)
 
-    def _line(self, after: Uplink, now: float, events: Events) -> None:
+    def _take_line(self, after: Uplink, now: float, events: Events) -> None:
         """Our line is another: tell it, and look again at everything that stands behind it alone."""
-        before, self.uplink = self.uplink, after
+        before, self._line.uplink = self.uplink, after
         notice = uplink.notice(before, after, now)
         if notice is not None:
             events.append(Spoken(MONITOR, notice))
@@ -418,8 +403,7 @@ class Judgement:
             return
         after, notices = routing.tell(track, now, self._quiet(subject))
         self._keep(subject, after)
-        for notice in notices:
-            self._speak(subject, notice, events)
+        self._speak(subject, notices, events)
 
     def _remind(self, subject: str, now: float, events: Events) -> None:
         track = self._track(subject)
@@ -428,31 +412,11 @@ class Judgement:
             return
         after, notices = routing.remind(track, now, every, self._quiet(subject))
         self._keep(subject, after)
-        for notice in notices:
-            self._speak(subject, notice, events)
+        self._speak(subject, notices, events)
 
-    def _speak(self, subject: str, notice: Notice, events: Events) -> None:
+    def _speak(self, subject: str, notices: Iterable[Notice], events: Events) -> None:
         """Say it, or let it be part of the digest where there is too much to say (R25)."""
-        if notice.kind not in COUNTED:
-            events.append(Spoken(subject, notice))
-            return
-        whom = "admins" if notice.kind in ADMINS_ONLY else "all"
-        storm = self._crowds.get(whom, Crowd())
-        good = notice.kind in GOOD and not (storm.sent is not None and subject in storm.members)
-        name = f"{whom} good" if good else whom
-        crowd = self._crowds.get(name, Crowd())
-        self._crowds[name], way = digest.admit(crowd, subject, notice.at)
-        if way == "single":
-            events.append(Spoken(subject, notice))
-        elif way == "digest":
-            events.append(_digest(self._crowds[name], (*crowd.news, subject), notice.at))
-
-    def _renew(self, now: float, events: Events) -> None:
-        """Tell running digests again where that is due."""
-        for name, crowd in self._crowds.items():
-            self._crowds[name], due = digest.passed(crowd, now)
-            if due:
-                events.append(_digest(self._crowds[name], crowd.news, now))
+        events.extend(filter(None, (self._crowds.speak(subject, notice) for notice in notices)))
 
     def _quiet(self, subject: str) -> bool:
         """Whether nothing is told of a subject now: maintenance of it or of all ways to it, or its host is not up."""
@@ -491,8 +455,7 @@ class Judgement:
         elif self.hosts.get(subject) is not track:
             self.hosts[subject] = track
             self.touched.add(subject)
-            if self._suspicion is not None:
-                self._count(subject)
+            self._count(subject)
 
     def _belongs(self, metric: str, host: str) -> None:
         if metric not in self._home:
@@ -502,7 +465,3 @@ class Judgement:
     def _of(self, host: str) -> list[str]:
         """The host's metrics that ever had a sample, in the order of their first."""
         return list(self._numbers.get(host, ()))
-
-
-def _digest(crowd: Crowd, members: Iterable[str], at: float) -> Spoken:
-    return Spoken(MONITOR, Notice("digest", at, "down", crowd.sent or at), tuple(dict.fromkeys(members)))

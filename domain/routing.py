@@ -27,6 +27,8 @@ NoticeKind = Literal[
     "uplink_back",
     "digest",
 ]
+MONITOR = "poller"
+"""The subject that is ourselves."""
 ADMINS_ONLY = frozenset({"check_problem", "poller_silent", "poller_back", "uplink_lost", "uplink_back"})
 Subject = TypeVar("Subject", Track, MetricTrack)
 
@@ -46,6 +48,15 @@ class Notice:
     state: str
     since: float
     outage: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A notice about a subject, to be told; `members` are the subjects a digest tells of."""
+
+    subject: str
+    notice: Notice
+    members: tuple[str, ...] = ()
 
 
 def tell(track: Subject, at: float, quiet: bool = False) -> tuple[Subject, tuple[Notice, ...]]:

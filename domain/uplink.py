@@ -6,7 +6,7 @@ like a parent: they wait until the reference targets (the gateway, say) have ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -119,3 +119,39 @@ def notice(before: Uplink, after: Uplink, at: float) -> Notice | None:
     if before.lost is not None and after.lost is None:
         return Notice("uplink_back", at, "up", at, at - before.lost)
     return None
+
+
+class Line:
+    """Our own line as one judgement sees it: the suspicion, what is remembered, and who fails now.
+
+    `alive` are the hosts nothing watched lies before, as far as they are not known to be gone; `failing` those of
+    them that are failing and undecided.
+    """
+
+    def __init__(self, suspicion: Suspicion | None) -> None:
+        self.suspicion = suspicion
+        self.uplink = Uplink()
+        self.alive: set[str] = set()
+        self.failing: set[str] = set()
+
+    def count(self, host: str, track: Track, root: bool) -> None:
+        """One host's track is another; `root`: nothing watched lies before it."""
+        self.forget(host)
+        if root and track.state in ("pending", "up", "unknown") and track.seen is not None and not track.stale:
+            self.alive.add(host)
+            if track.failing:
+                self.failing.add(host)
+
+    def forget(self, host: str) -> None:
+        """The host is gone, or no longer alive."""
+        self.alive.discard(host)
+        self.failing.discard(host)
+
+    def suspect(self, decided: Callable[[str], bool], at: float) -> Uplink:
+        """Our line after counting; `decided` says of a failing host whether it has failed often enough to be down."""
+        if self.suspicion is None:
+            return self.uplink
+        sure = 0
+        if self.uplink.suspected is not None and not self.suspicion.references:
+            sure = sum(decided(host) for host in self.failing)
+        return counted(self.uplink, self.suspicion, len(self.failing), sure, len(self.alive), at)

@@ -9,8 +9,7 @@ from typing import Any
 
 from psycopg import AsyncCursor
 
-from domain.judgement import MONITOR
-from domain.routing import ADMINS_ONLY
+from domain.routing import ADMINS_ONLY, MONITOR
 from poller.page import Page, Row
 
 PROBLEMS = ("down", "warning", "critical")
@@ -103,7 +102,8 @@ async def _close(cursor: AsyncCursor[Any], row: dict[str, Any]) -> None:
     """The subject is well: its incident is over. What else of the machine is not well stands for itself again."""
     await _event(cursor, row, "closed")
     await cursor.execute(
-        "update incident set closed_at = greatest(%(since)s, since) where subject = %(subject)s and closed_at is null"
+        "update incident set closed_at = greatest(%(since)s, since) where closed_at is null and (subject = %(subject)s"
+        " or (%(after)s = 'disabled' and case when %(check)s::int is null then host_id = %(host)s else check_id = %(check)s end))"
         " returning id",
         row,
     )

@@ -9,8 +9,9 @@ from typing import Any
 from domain import reach
 from domain.clock import Steady
 from domain.health import UNASKED_LIMIT, Result, Track, outcome_of
-from domain.judgement import Blamed, Event, Events, Judgement, Spoken, Turned
+from domain.judgement import Blamed, Event, Events, Judgement, Turned
 from domain.reach import Topology
+from domain.routing import Spoken
 from domain.thresholds import Level, MetricChange, MetricTrack
 from domain.uplink import Suspicion
 from poller.page import Page
@@ -127,7 +128,7 @@ class Judge:
         """After an edit: switched-off machines are closed, switched-on ones begin again, gone ones are forgotten (R24)."""
         at = self._steady.now()
         self._checks |= {host.id: frozenset(check.id for check in host.checks) for host in plan.hosts.values()}
-        self._forget(plan)
+        self._forget(page, plan)
         for host_id in sorted(plan.disabled):
             self._homes[f"host:{host_id}"] = host_id
             self._write(page, self._rules.disable(f"host:{host_id}", at))
@@ -143,7 +144,7 @@ class Judge:
         topology = Topology(reach.without_circles(parents))
         self._write(page, self._rules.arrange(policies, topology, at, unasked=unasked))
 
-    def _forget(self, plan: Plan) -> None:
+    def _forget(self, page: Page, plan: Plan) -> None:
         known = set(plan.hosts) | plan.disabled
         self._checks = {host: checks for host, checks in self._checks.items() if host in known}
         checks = {check for own in self._checks.values() for check in own}
@@ -152,6 +153,7 @@ class Judge:
             if host_id not in known and kind == "host":
                 self._rules.forget(subject)
             elif kind != "host" and int(rest.split(":", 1)[0]) not in checks:
+                self._write(page, self._rules.close(subject, self._steady.now()))
                 self._rules.drop(subject)
             else:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from domain.health import Result
+from poller.plan import Limit, Plan
 from tests.flow.conftest import START, answered, silent
 from tests.flow.estate import Estate, rows
 
@@ -193,3 +195,34 @@ async def test_a_parent_switched_off_lets_its_children_stand_for_themselves(make
         ("problem", f"host:{net.ids['web']}"),
     ]
     assert rows(engine, "select count(*) from incident_member where until is null") == [(0,)]
+
+
+async def test_a_check_switched_off_closes_what_was_open_of_it(make: Make, engine: Engine) -> None:
+    net = make({"web": []})
+    net.limits = (Limit("icmp.rtt", "", "warning", 0.5, None, None, 0, 0),)
+    recorder = await net.recorder()
+    recorder.add(net.round(0, "web", answered(rtt=0.9)))
+    await recorder.flush()
+    assert rows(engine, "select state, closed_at is null from incident") == [("warning", True)]
+    recorder.reconcile(Plan({net.ids["web"]: replace(net.host("web"), checks=())}))
+    await recorder.flush()
+    assert rows(engine, "select closed_at is null from incident") == [(False,)]
+    assert [kind for kind, _ in rows(engine, NOTICES)] == ["problem"], "closed without a word (R24)"
+
+
+async def test_a_host_down_takes_the_incidents_of_its_checks_and_gives_them_back(make: Make, engine: Engine) -> None:
+    net = make({"web": []})
+    net.limits = (Limit("icmp.rtt", "", "warning", 0.5, None, None, 0, 0),)
+    recorder = await net.recorder()
+    slow = answered(rtt=0.9)
+    for minute, reading in enumerate([slow, silent(), silent(), silent(), slow]):
+        recorder.add(net.round(minute, "web", reading))
+        await recorder.flush()
+        if minute == 3:
+            merged = rows(engine, "select i.state, o.state from incident i join incident o on o.id = i.merged_into")
+            assert merged == [("warning", "down")]
+    assert rows(engine, "select state, merged_into, closed_at is null from incident order by id") == [
+        ("warning", None, True),
+        ("down", None, False),
+    ]
+    assert [kind for kind, _ in rows(engine, NOTICES)] == ["problem", "problem", "recovery"]
