@@ -515,8 +515,9 @@ def status(context: click.Context, as_json: bool) -> None:
     from webui import standing
 
     try:
-        with open_session(settings_from(context)) as session:
-            now = standing.read(session)
+        settings = settings_from(context)
+        with open_session(settings) as session:
+            now = standing.read(session, settings.interval)
     except click.ClickException as error:
         if as_json:
             click.echo(json.dumps(standing.without_database(error.message).as_json(), ensure_ascii=False))

@@ -42,6 +42,8 @@ LONGEST_EXPRESSION = 200
 _BACK = timedelta(hours=3)
 """More than a zone sets its clocks back in a night: local time alone would take the hour that comes twice for later."""
 _TRIAL = datetime(2026, 1, 1, tzinfo=UTC)
+_UNITS = {"d": 86400, "h": 3600, "m": 60}
+_PIECES = re.compile(r"(?:\d{1,6} ?[dhm] ?){1,3}", re.ASCII)
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:.]([0-5]\d)", re.ASCII)
 
 
@@ -198,6 +200,22 @@ def read(
     else:
         rule = cron(str(options["expression"]), _span(options["duration"], "duration"), zone=zone, lasts=lasts)
     return replace(rule, ended=ended, resumes=resumes)
+
+
+def length(text: str) -> timedelta:
+    """A duration as people write it: 90m, 2h, 1h 30m, 1d. Raises ValueError with one sentence."""
+    plain = text.strip().lower()
+    if not _PIECES.fullmatch(plain):
+        raise ValueError(f"'{text}' is no duration; one is 90m, 2h, 1h 30m or 1d.")
+    pieces = re.findall(r"(\d+) ?([dhm])", plain)
+    return timedelta(seconds=sum(int(count) * _UNITS[unit] for count, unit in pieces))
+
+
+def written(duration: timedelta) -> str:
+    """A duration as `length` reads it."""
+    minutes = int(duration.total_seconds()) // 60
+    pieces = (minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "m")
+    return " ".join(f"{count}{unit}" for count, unit in pieces if count) or "0m"
 
 
 # ---- asking ----

@@ -304,7 +304,7 @@ async def _all(search: Search, reports: Reports, addresses: list[tuple[int, str]
                 reports.put(place, address, dict(seen))
                 if not seen["name"]:
                     seen["name"] = await _called(resolver, address)
-                if ways is not None and not seen["watched"]:
+                if ways is not None and (not seen["watched"] or len(addresses) == 1):
                     seen["path"] = await ways.to(address)
                 reports.put(place, address, seen)
             reports.looked += 1

@@ -13,7 +13,7 @@ from domain.inventory import Check, Host, Person
 from domain.records import MetricSet, StateInterval, raw
 from webui import access, store, watched
 from webui.drawing import Interval
-from webui.watched import CPU, PROBLEMS, SHARES, WORST_FIRST, Answer, Machine, Pulse, answer, counts
+from webui.watched import CPU, PROBLEMS, SHARES, WORST_FIRST, Answer, Machine, Pulse, answer, counts, in_order
 
 __all__ = [
     "CPU",
@@ -28,6 +28,7 @@ __all__ = [
     "counts",
     "curves",
     "histories",
+    "in_order",
     "last_trouble",
     "machine",
     "machines",
@@ -41,12 +42,13 @@ HOT = 0.9
 
 def machines(person: Person) -> list[Machine]:
     """Every machine `person` may see, worst first."""
-    return watched.machines(store.session(), access.visible(person))
+    return watched.machines(store.session(), access.visible(person), usual=store.settings().interval)
 
 
 def machine(person: Person, host_id: int) -> Machine:
     """One machine `person` may see."""
-    return watched.machines(store.session(), access.visible(person) & (Host.id == host_id))[0]
+    only = access.visible(person) & (Host.id == host_id)
+    return watched.machines(store.session(), only, usual=store.settings().interval)[0]
 
 
 def pulse(moment: datetime) -> Pulse:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from flask import Flask
 
+from domain.clock import now
 from webui import units
 from webui.language import gettext
 from webui.watched import Machine
-from webui.wording import MEASURES, share, titles
+from webui.wording import MEASURES, share, span, titles
 
 
 def install(app: Flask) -> None:
@@ -17,6 +18,8 @@ def install(app: Flask) -> None:
 
 def cause(machine: Machine) -> str:
     """Why it is in its state; empty where there is no more to say."""
+    if machine.stale and machine.state == "unknown" and machine.sampled_at:
+        return gettext("No look for %(time)s.", time=span((now() - machine.sampled_at).total_seconds()))
     if machine.state == "unreachable":
         return gettext("A machine on the way to it is down.")
     if machine.measure:

@@ -14,7 +14,7 @@ from domain.inventory import Host, HostGroup, host_parent
 from domain.records import Incident
 from domain.requests import Look
 from probes import catalogue
-from webui import access, addresses, checks, hostkeys, looks, store, sweeps
+from webui import access, addresses, checks, hostkeys, looks, store, sweeps, topology
 from webui.draft import LONGEST, Draft
 from webui.forms import Field
 from webui.language import gettext
@@ -107,6 +107,7 @@ def machine(host_id: int) -> Response | str | tuple[str, int]:
         catalogue=catalogue(),
         kinds=checks.kinds(),
         keys=hostkeys.of(host),
+        others=topology.others(host),
     )
     return page if request.method == "GET" else (page, 422)
 

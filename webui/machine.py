@@ -10,17 +10,18 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request, url_for
 from markupsafe import Markup
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from werkzeug.wrappers import Response as Plain
 
+from domain import inventory
 from domain.clock import now
 from domain.heard import Note
 from domain.inventory import Host, HostKey
-from domain.records import FactSeen, Incident, StateInterval
+from domain.records import FactSeen, Incident
 from domain.requests import Look
 from probes import catalogue
 from probes.syslog import SEVERITIES
-from webui import access, board, costs, families, figures, headlines, looked, series, store
+from webui import access, board, costs, families, figures, headlines, looked, outages, series, store, topology, windows
 from webui.drawing import strip
 from webui.language import gettext, lazy_gettext
 from webui.limits import limits
@@ -33,6 +34,9 @@ blueprint = Blueprint("machine", __name__, url_prefix="/machines/<int:host_id>")
 figure_blueprint = Blueprint("figure", __name__, url_prefix="/api/fig/machine/<int:host_id>")
 
 PREVIEW = 240
+FEW = 5
+"""Outages shown before the rest is unfolded."""
+BEHIND = 100
 INCIDENTS = 20
 NOTES = 20
 ROWS = 24
@@ -119,7 +123,11 @@ def show(host_id: int) -> str:
         machine=found,
         stale=_stale(host, found.state, checks, pulse, moment),
         day=strip(board.histories([host.id], moment - timedelta(hours=24)).get(host.id, []), moment, wide=True),
-        availability=_availability(host.id, moment - timedelta(days=30), moment),
+        uptime=outages.of(host.id, moment - timedelta(days=outages.DAYS), moment),
+        days=outages.DAYS,
+        few=FEW,
+        maintained=_maintained(host, moment),
+        behind=topology.behind(host.id)[:BEHIND],
         checks=checks,
         numbers=headlines.headlines(values),
         sections=sections,
@@ -176,7 +184,7 @@ def draw(host_id: int, key: str) -> Response:
         abort(404)
     wanted = figures.choose(kind, every, looked.newest(host.id), request.args.get("part"))
     own = figures.ordered(kind, series.lines(chosen.begin, chosen.end, int(width / 1.5), sets, wanted))
-    return jsonify(figures.figure(kind, own, limits(host), outages(host.id, chosen), chosen.begin, chosen.end))
+    return jsonify(figures.figure(kind, own, limits(host), down(host.id, chosen), chosen.begin, chosen.end))
 
 
 def _fitting(age: timedelta) -> str:
@@ -216,12 +224,12 @@ def boxes(
 ) -> list[tuple[Any, Box]]:
     """What was planned, drawn; whatever stands first in a plan comes back with its chart. A chart without a value is none."""
     by_key = {Key(line.check_id, line.name, line.part, line.unit): line for line in lines}
-    bars, down = limits(host), outages(host.id, chosen)
+    bars, red = limits(host), down(host.id, chosen)
     drawn = []
     for whose, kind, keys in planned:
         own = figures.ordered(kind, [by_key[key] for key in keys if key in by_key])
         if own:
-            preview = figures.preview(own, bars, down, chosen.begin, chosen.end)
+            preview = figures.preview(own, bars, red, chosen.begin, chosen.end)
             named = [(figures.label(kind, line), line) for line in own]
             drawn.append((whose, Box(kind, named, preview, figures.says(kind, own, clock), _table(own, chosen))))
     return drawn
@@ -244,7 +252,7 @@ def _table(lines: Sequence[Line], chosen: Window) -> list[tuple[datetime, list[s
     ]
 
 
-def outages(host_id: int, chosen: Window) -> list[figures.Outage]:
+def down(host_id: int, chosen: Window) -> list[figures.Outage]:
     """When it was down within the stretch shown."""
     rows = board.histories([host_id], chosen.begin).get(host_id, [])
     return [
@@ -306,6 +314,11 @@ def _incidents(host: Host) -> list[Incident]:
     )
 
 
+def _maintained(host: Host, moment: datetime) -> list[windows.Stretch]:
+    """The windows on this very machine that are running or armed, and so can be ended here."""
+    return windows.listed(store.session(), moment, inventory.Window.host_id == host.id)[0]
+
+
 def _notes(host: Host) -> list[Note]:
     newest = select(Note).where(Note.host_id == host.id).order_by(Note.at.desc(), Note.id.desc())
     return list(store.session().scalars(newest.limit(NOTES)))
@@ -325,18 +338,3 @@ def _asked(host: Host) -> datetime | None:
             Look.asked_at > now() - 4 * PATIENCE,
         )
     )
-
-
-def _availability(host_id: int, begin: datetime, end: datetime) -> float | None:
-    """Share of the time known (up or down) in which it was up; None where nothing is known."""
-    rows = store.session().execute(
-        select(StateInterval.since, StateInterval.until, StateInterval.state).where(
-            StateInterval.subject == f"host:{host_id}", or_(StateInterval.until.is_(None), StateInterval.until > begin)
-        )
-    )
-    spent = {"up": 0.0, "down": 0.0}
-    for since, until, state in rows:
-        if state in spent:
-            spent[state] += max(0.0, (min(until or end, end) - max(since, begin)).total_seconds())
-    known = spent["up"] + spent["down"]
-    return spent["up"] / known if known else None

@@ -69,9 +69,12 @@ def _house() -> Iterator[str]:
         yield from _told(name, kind, about, rows)
     away = [({"role": one.role}, float(one.data.get("away_since") is not None)) for one in beats]
     yield from _told("pantau_poller_database_away", "gauge", "1 while the poller cannot write and spools.", away)
-    counted = watched.counts(watched.machines(database, Host.id.is_not(None)))
+    found = watched.machines(database, Host.id.is_not(None), moment, store.settings().interval)
+    counted = watched.counts(found)
     states = [({"state": state}, float(counted.get(state, 0))) for state in watched.WORST_FIRST]
     yield from _told("pantau_machines", "gauge", "Machines by state.", states)
+    flags = [({"flag": flag}, float(sum(getattr(one, flag) for one in found))) for flag in ("maintenance", "flapping", "stale")]  # fmt: skip
+    yield from _told("pantau_machines_flagged", "gauge", "Machines by what is said beside their state.", flags)
     open_ = dict(
         database.execute(
             select(Incident.state, func.count()).where(Incident.closed_at.is_(None)).group_by(Incident.state)

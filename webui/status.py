@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, render_template
@@ -9,7 +10,7 @@ from sqlalchemy import func, select, text
 
 from domain.clock import now
 from domain.inventory import Host
-from domain.records import Change
+from domain.records import Change, IncidentEvent
 from webui import access, board, store
 from webui.drawing import Interval, strip
 from webui.wording import shape
@@ -26,17 +27,28 @@ def home() -> str:
     """One sentence, then what is wrong, worst first; when all is well, next to nothing."""
     moment = now()
     found = board.machines(access.person())
-    problems = [machine for machine in found if machine.state in board.PROBLEMS]
+    pulse = board.pulse(moment)
+    planned = [machine for machine in found if machine.maintenance]
+    orderly = board.in_order(found)
+    wrong = [machine for machine in orderly if machine.state in board.PROBLEMS]
+    if pulse.silent:  # one sentence says that nobody looks; it is not said of every machine again
+        wrong = [machine for machine in wrong if not (machine.stale and machine.state == "unknown")]
+    roots = {machine.id for machine in (*wrong, *planned)}
+    problems = [machine for machine in wrong if machine.blocked_by not in roots]
+    behind = Counter(machine.blocked_by for machine in wrong if machine.blocked_by in roots)
     counted = board.counts(found)
     return render_template(
         "status/home.html",
         active="status.home",
-        pulse=board.pulse(moment),
+        pulse=pulse,
         found=found,
         problems=problems[:SHOWN],
+        behind=behind,
+        planned=planned,
+        unowned=_unowned(problems, moment),
         more=len(problems) - SHOWN,
         counted=counted,
-        answer=board.answer(counted, len(found)),
+        answer=board.answer(board.counts(wrong) or board.counts(orderly), len(orderly), len(planned)),
         last_trouble=board.last_trouble() if not problems else None,
         day=strip(_together(found, moment), moment, wide=True) if found else "",
     )
@@ -47,14 +59,20 @@ def home() -> str:
 def beat() -> Response:
     """What a page asks every few seconds: has anything changed since it was drawn?"""
     moment = now()
-    changed, hosts = (
+    changed, hosts, happened = (
         store.session()
-        .execute(select(select(func.max(Change.id)).scalar_subquery(), select(func.count(Host.id)).scalar_subquery()))
+        .execute(
+            select(
+                select(func.max(Change.id)).scalar_subquery(),
+                select(func.count(Host.id)).scalar_subquery(),
+                select(func.max(IncidentEvent.id)).scalar_subquery(),
+            )
+        )
         .one()
     )
     pulse = board.pulse(moment)
     age = int((moment - pulse.at).total_seconds()) if pulse.at else None
-    version = f"{changed}/{hosts}/{int(moment.timestamp()) // REFRESH}/{pulse.silent}"
+    version = f"{changed}/{hosts}/{happened}/{int(moment.timestamp()) // REFRESH}/{pulse.silent}"
     return jsonify(version=version, age=age, silent=pulse.silent)
 
 
@@ -64,6 +82,14 @@ def healthz() -> Response:
     """200 while pages can be served: the web answers and its database does."""
     store.session().execute(text("select 1"))
     return Response("ok\n", mimetype="text/plain")
+
+
+def _unowned(problems: list[board.Machine], moment: datetime) -> int | None:
+    """How many of these nobody has in hand; None where it is one alone, whose line says it."""
+    cases = [one.case for one in problems if one.case]
+    if len(cases) < 2:
+        return None
+    return sum(one.owner_id is None or (one.until is not None and one.until <= moment) for one in cases)
 
 
 def _together(found: list[board.Machine], moment: datetime) -> list[Interval]:

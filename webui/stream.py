@@ -69,7 +69,7 @@ class Hub:
         """Hear PostgreSQL; after every interruption everybody is told to look again."""
         while True:
             try:
-                with database.listening(self._url, "recorded", "look", "inventory") as heard:
+                with database.listening(self._url, "recorded", "look", "inventory", "incident") as heard:
                     self.tell({"*"})
                     for notice in heard.notifies():
                         self.tell(topics_of(notice.channel, notice.payload))
@@ -110,12 +110,14 @@ def topics_of(channel: str, payload: str) -> set[str]:
     """What a notification is about. What cannot be read concerns everybody."""
     if channel == "look":
         return {f"look:{payload}"}
+    if channel == "incident":
+        return {"home", "incidents", f"incident:{payload}"}
     if channel == "inventory":
         return {"home", "machines"}
     try:
         told: dict[str, Any] = json.loads(payload)
         topics = {f"machine:{int(host)}" for host in told["hosts"]} | {"machines"}
-        return topics | ({"home"} if told["changed"] else set())
+        return topics | ({"home", "incidents"} if told["changed"] else set())
     except (ValueError, KeyError, TypeError):
         return {"*"}
 

@@ -12,8 +12,10 @@ from sqlalchemy import ColumnElement, Select, and_, case, column, func, select, 
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
-from domain.inventory import Host, HostGroup, host_in_group
-from domain.records import Heartbeat, Incident, Latest, MetricSet, Track
+from domain.clock import now
+from domain.health import STALE_INTERVALS
+from domain.inventory import Check, Host, HostGroup, Person, host_in_group
+from domain.records import Heartbeat, Incident, IncidentMember, Latest, MetricSet, StateInterval, Track
 from webui.language import gettext, ngettext
 
 WORST_FIRST = ("down", "critical", "unreachable", "warning", "unknown", "pending", "up", "disabled")
@@ -23,6 +25,18 @@ SHARES = (CPU, MEMORY, DISK)
 SAID = 2
 """So many kinds of trouble are named in the sentence; the rest is a number."""
 SILENT = timedelta(seconds=30)
+USUAL = 60.0
+"""Seconds between looks where nobody says otherwise."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """The incident that is open for a machine's trouble, and who has it in hand; `owner` is empty where nobody has."""
+
+    id: int
+    owner: str = ""
+    owner_id: int | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,9 @@ class Machine:
     """One line of the board. `state` is one of WORST_FIRST; the shares are 0 to 1, or None where not measured.
 
     `reason` is why its newest look failed; `measure` and `part` say which limit is crossed, where one is, and
-    `amount` and `unit` how high it is now.
+    `amount` and `unit` how high it is now. `stale`: nobody has looked for more than three of its intervals (R9), so
+    an up machine is shown unknown. `maintenance` and `flapping` are flags beside the state. `case` is the open
+    incident of what is wrong; `blocked_by` the machine whose being down makes this one unreachable.
     """
 
     id: int
@@ -47,6 +63,12 @@ class Machine:
     shares: tuple[float | None, float | None, float | None]
     amount: float | None = None
     unit: str = ""
+    stale: bool = False
+    maintenance: bool = False
+    flapping: bool = False
+    subject: str = ""
+    case: Case | None = None
+    blocked_by: int | None = None
 
     @property
     def rank(self) -> tuple[int, float, str]:
@@ -77,10 +99,22 @@ class Answer:
     words: str
 
 
-def machines(session: Session, visible: ColumnElement[bool]) -> list[Machine]:
-    """Every machine within `visible` (a condition on Host), worst first."""
-    found = _amounts(session, [_machine(row) for row in session.execute(_query(visible))])
+def machines(
+    session: Session, visible: ColumnElement[bool], moment: datetime | None = None, usual: float = USUAL
+) -> list[Machine]:
+    """Every machine within `visible` (a condition on Host), worst first.
+
+    `usual` is the interval of machines without one of their own: silence is measured by it.
+    """
+    at = moment or now()
+    found = [_machine(row, at) for row in session.execute(_query(visible, usual))]
+    found = _cases(session, _amounts(session, found))
     return sorted(found, key=lambda machine: machine.rank)
+
+
+def in_order(found: Iterable[Machine]) -> list[Machine]:
+    """Those that are not under maintenance: what is wrong with the others was planned."""
+    return [machine for machine in found if not machine.maintenance]
 
 
 def counts(found: Iterable[Machine]) -> dict[str, int]:
@@ -100,8 +134,8 @@ def last_trouble(session: Session) -> datetime | None:
     return session.scalar(select(func.max(Incident.closed_at)))
 
 
-def answer(counted: dict[str, int], total: int) -> Answer:
-    """What is wrong, in one sentence."""
+def answer(counted: dict[str, int], total: int, planned: int = 0) -> Answer:
+    """What is wrong, in one sentence, with these machines; `planned` more are under maintenance."""
     wrong = {state: number for state, number in counted.items() if state in PROBLEMS}
     if wrong:
         parts = [_part(state, number) for state, number in list(wrong.items())[:SAID]]
@@ -116,6 +150,11 @@ def answer(counted: dict[str, int], total: int) -> Answer:
         )
         return Answer("pending", words)
     watched = total - counted.get("disabled", 0)
+    if not watched and planned:
+        words = ngettext(
+            "The one machine is under maintenance.", "All %(num)s machines are under maintenance.", planned
+        )
+        return Answer("maintenance", words)
     if not watched:
         return Answer("disabled", gettext("Nothing is being watched: every machine is switched off."))
     return Answer("up", ngettext("The one machine is up.", "All %(num)s machines are up.", watched))
@@ -133,13 +172,24 @@ def _part(state: str, number: int) -> str:
     return ngettext("%(num)s machine could not be asked", "%(num)s machines could not be asked", number)
 
 
-def _query(visible: ColumnElement[bool]) -> Select[Any]:
+def _query(visible: ColumnElement[bool], usual: float) -> Select[Any]:
+    flaps = Track.data["flaps"]
     own = (
-        select(Track.host_id, Track.state, Track.since)
+        select(
+            Track.host_id,
+            Track.state,
+            Track.since,
+            (flaps["fast"].as_boolean().is_(True) | flaps["slow"].as_boolean().is_(True)).label("flapping"),
+        )
         .where(Track.subject == func.concat("host:", Track.host_id))
         .subquery()
     )
-    trouble, newest = _trouble(), _newest()
+    trouble, newest, fresh = _trouble(), _newest(), _fresh(usual)
+    maintained = (
+        select(StateInterval.id)
+        .where(StateInterval.subject == func.concat("maintenance:", Host.id), StateInterval.until.is_(None))
+        .exists()
+    )
     groups = (
         select(func.array_agg(HostGroup.name))
         .join(host_in_group, host_in_group.c.group_id == HostGroup.id)
@@ -155,6 +205,9 @@ def _query(visible: ColumnElement[bool]) -> Select[Any]:
             Host.created_at,
             own.c.state,
             own.c.since,
+            own.c.flapping,
+            maintained.label("maintenance"),
+            fresh.c.until.label("fresh_until"),
             trouble.c.worst,
             trouble.c.since.label("trouble_since"),
             trouble.c.subject,
@@ -167,8 +220,53 @@ def _query(visible: ColumnElement[bool]) -> Select[Any]:
         .outerjoin(own, own.c.host_id == Host.id)
         .outerjoin(trouble, trouble.c.host_id == Host.id)
         .outerjoin(newest, newest.c.host_id == Host.id)
+        .outerjoin(fresh, fresh.c.host_id == Host.id)
         .where(visible)
     )
+
+
+def _fresh(usual: float) -> Any:
+    """Per machine until when its newest look holds (R9): of the checks that decide up and down, else of any."""
+    pace = func.coalesce(Check.interval_s, Host.interval_s, usual)
+    until = Latest.ts + func.make_interval(0, 0, 0, 0, 0, 0, STALE_INTERVALS * pace)
+    return (
+        select(
+            Latest.host_id,
+            func.coalesce(func.max(until).filter(Check.reachability), func.max(until)).label("until"),
+        )
+        .join(Check, Check.id == Latest.check_id)
+        .join(Host, Host.id == Latest.host_id)
+        .where(Check.enabled)
+        .group_by(Latest.host_id)
+        .subquery()
+    )
+
+
+def _cases(session: Session, found: list[Machine]) -> list[Machine]:
+    """The same, each with the incident open for what is wrong, and who is behind whom: two queries, however many."""
+    subjects = [machine.subject for machine in found if machine.state in PROBLEMS and machine.subject]
+    if not subjects:
+        return found
+    rows = session.execute(
+        select(Incident.subject, Incident.id, Incident.owner_id, Incident.acknowledged_until, Person.name)
+        .outerjoin(Person, Person.id == Incident.owner_id)
+        .where(Incident.subject.in_(subjects), Incident.closed_at.is_(None))
+    )
+    cases = {subject: Case(id, name or "", owner, until) for subject, id, owner, until, name in rows}
+    members = session.execute(
+        select(IncidentMember.host_id, Incident.host_id)
+        .join(Incident, Incident.id == IncidentMember.incident_id)
+        .where(IncidentMember.until.is_(None), Incident.closed_at.is_(None))
+    )
+    blocked = {member: root for member, root in members if member != root}
+    return [
+        replace(
+            one,
+            case=cases.get(one.subject),
+            blocked_by=blocked.get(one.id) if one.state == "unreachable" else None,
+        )
+        for one in found
+    ]
 
 
 def _trouble() -> Any:
@@ -234,13 +332,16 @@ def _amounts(session: Session, found: list[Machine]) -> list[Machine]:
     return amended
 
 
-def _machine(row: Any) -> Machine:
-    state, since = row.state or "pending", row.since
+def _machine(row: Any, moment: datetime) -> Machine:
+    state, since, subject = row.state or "pending", row.since, f"host:{row.id}"
+    stale = bool(row.enabled and row.fresh_until and row.fresh_until < moment)
     if not row.enabled:
         state = "disabled"
+    elif stale and state in ("up", "pending"):
+        state, since = "unknown", row.at
     elif state == "up" and row.worst:
-        state, since = ("critical" if row.worst == 2 else "warning"), row.trouble_since
-    subject = (row.subject or "").split(":", 3)
+        state, since, subject = ("critical" if row.worst == 2 else "warning"), row.trouble_since, row.subject
+    metric = subject.split(":", 3) if subject.startswith("metric:") else ()
     return Machine(
         id=row.id,
         name=row.name,
@@ -248,10 +349,14 @@ def _machine(row: Any) -> Machine:
         state=state,
         since=since or row.created_at,
         reason=row.reason or "",
-        measure=subject[2] if len(subject) > 2 and state in ("critical", "warning") else "",
-        part=subject[3] if len(subject) > 3 and state in ("critical", "warning") else "",
+        measure=metric[2] if metric else "",
+        part=metric[3] if metric else "",
         refused=bool(row.refused) and state not in ("down", "disabled"),
         sampled_at=row.at,
         groups=tuple(sorted(row.groups or ())),
         shares=(row.share_0, row.share_1, row.share_2),
+        stale=stale,
+        maintenance=bool(row.maintenance) and state != "disabled",
+        flapping=bool(row.flapping) and state != "disabled",
+        subject=subject,
     )

@@ -240,6 +240,20 @@ def test_nonsense_is_refused_with_a_sentence(kind: str, options: dict[str, objec
         calendar.read(kind, options, zone)
 
 
+@pytest.mark.parametrize(
+    "text, minutes", [("90m", 90), ("2h", 120), ("1h 30m", 90), ("1h30m", 90), (" 1D ", 1440), ("2 h", 120), ("0m", 0)]
+)
+def test_durations_are_read_as_people_write_them(text: str, minutes: int) -> None:
+    assert calendar.length(text) == timedelta(minutes=minutes)
+    assert calendar.length(calendar.written(calendar.length(text))) == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "two hours", "-1h", "1.5h", "9999999h", "1h1h1h1h", "٢h"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no duration"):
+        calendar.length(text)
+
+
 # ---- properties ----
 
 ZONES = st.sampled_from([BERLIN, JAKARTA, "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])

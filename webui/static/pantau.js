@@ -107,7 +107,7 @@ document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 
-// ---- keyboard: / search, g h home, g m machines, j k rows, Esc closes
+// ---- keyboard: / search, g h home, g m machines, g i incidents, j k rows, Esc closes
 let before = "";
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
@@ -121,6 +121,7 @@ document.addEventListener("keydown", (event) => {
   if (pressed === "/") { event.preventDefault(); (document.getElementById("filter") || document.getElementById("find"))?.focus(); }
   else if (pressed === "gh") document.querySelector(".nav a")?.click();
   else if (pressed === "gm") document.querySelectorAll(".nav a")[1]?.click();
+  else if (pressed === "gi") document.querySelectorAll(".nav a")[2]?.click();
   else if (pressed === "j") links[Math.min(at + 1, links.length - 1)]?.focus();
   else if (pressed === "k") links[Math.max(at - 1, 0)]?.focus();
 });
