@@ -98,6 +98,8 @@ def closable(session: Session, incident: Incident) -> bool:
     """Whether a person may end it: it is over, its subject is well, or nobody looks at its subject any more."""
     if incident.closed_at is not None:
         return True
+    if incident.host_id is None:
+        return False
     if session.scalar(select(Track.state).where(Track.subject == incident.subject)) in (*WELL, None):
         return True
     watched = exists().where(Host.id == incident.host_id, Host.enabled)
@@ -140,7 +142,7 @@ def candidates(session: Session, incident: Incident, visible: Any, count: int = 
     return list(
         session.scalars(
             select(Incident)
-            .join(Host, Host.id == Incident.host_id)
+            .outerjoin(Host, Host.id == Incident.host_id)
             .where(visible, Incident.id != incident.id, Incident.merged_into.is_(None))
             .where(Incident.closed_at.is_(None) if incident.closed_at is None else open_too)
             .order_by(Incident.opened_at.desc())

@@ -53,7 +53,7 @@ def show(incident_id: int) -> str:
     moment, session, visible = now(), store.session(), access.visible(access.person())
     one = _case(incident_id)
     branches, members = trouble.tree(session, one.row, visible)
-    whole = trouble.case(session, visible, one.row.merged_into) if one.row.merged_into else None
+    whole = trouble.one(session, visible, one.row.merged_into) if one.row.merged_into else None
     return render_template(
         "incidents/show.html",
         active="incidents.index",
@@ -180,7 +180,7 @@ def _do(incident_id: int, act: Callable[[Incident, Person], None], said: str, un
 
 
 def _case(incident_id: int) -> Case:
-    found = trouble.case(store.session(), access.visible(access.person()), incident_id)
+    found = trouble.one(store.session(), access.visible(access.person()), incident_id)
     if found is None:
         abort(404)
     return found
@@ -230,6 +230,8 @@ def _candidates(one: Case) -> list[tuple[int, str]]:
 def _flags(incident: Incident) -> tuple[bool, bool]:
     """(under maintenance, flapping) of its machine now."""
     session = store.session()
+    if incident.host_id is None:
+        return False, False
     maintained = session.scalar(
         select(StateInterval.id).where(
             StateInterval.subject == f"maintenance:{incident.host_id}", StateInterval.until.is_(None)

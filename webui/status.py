@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from domain.clock import now
 from domain.inventory import Host
 from domain.records import Change, IncidentEvent
-from webui import access, board, store
+from webui import access, board, store, watched
 from webui.drawing import Interval, strip
 from webui.wording import shape
 
@@ -33,7 +33,8 @@ def home() -> str:
     wrong = [machine for machine in orderly if machine.state in board.PROBLEMS]
     if pulse.silent:  # one sentence says that nobody looks; it is not said of every machine again
         wrong = [machine for machine in wrong if not (machine.stale and machine.state == "unknown")]
-    roots = {machine.id for machine in (*wrong, *planned)}
+    line = watched.own_line(store.session())
+    roots = {machine.id for machine in (*wrong, *planned)} | ({0} if line else set())
     problems = [machine for machine in wrong if machine.blocked_by not in roots]
     behind = Counter(machine.blocked_by for machine in wrong if machine.blocked_by in roots)
     counted = board.counts(found)
@@ -44,6 +45,7 @@ def home() -> str:
         found=found,
         problems=problems[:SHOWN],
         behind=behind,
+        line=line,
         planned=planned,
         unowned=_unowned(problems, moment),
         more=len(problems) - SHOWN,

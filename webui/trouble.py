@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from domain.inventory import Check, Host, Person, host_parent
@@ -114,7 +114,7 @@ def listed(
     return going, over
 
 
-def case(session: Session, visible: ColumnElement[bool], incident_id: int) -> Case | None:
+def one(session: Session, visible: ColumnElement[bool], incident_id: int) -> Case | None:
     """One incident within `visible`."""
     return next(iter(_cases(session, [visible, Incident.id == incident_id])), None)
 
@@ -214,7 +214,8 @@ def subject_name(subject: str, checks: dict[int, str]) -> str:
 
 def _ended() -> Any:
     """None while any of a machine's rows lasts."""
-    return func.nullif(func.max(func.coalesce(IncidentMember.until, "infinity")), "infinity")
+    ended = func.max(IncidentMember.until)
+    return case((func.count() == func.count(IncidentMember.until), ended))
 
 
 def _above(one: Branch, other: Branch) -> bool:
@@ -235,7 +236,7 @@ def _cases(
     below = select(func.count()).where(part.merged_into == Incident.id).scalar_subquery()
     rows = session.execute(
         select(Incident, Host.name, Check.name, Person.name, members, below)
-        .join(Host, Host.id == Incident.host_id)
+        .outerjoin(Host, Host.id == Incident.host_id)
         .outerjoin(Check, Check.id == Incident.check_id)
         .outerjoin(Person, Person.id == Incident.owner_id)
         .where(*wanted)
@@ -243,7 +244,14 @@ def _cases(
         .limit(count)
     )
     return [
-        Case(row, host, subject_name(row.subject, {row.check_id or 0: check or ""}), owner or "", joined, merged)
+        Case(
+            row,
+            host or gettext("Pantau's own line"),
+            subject_name(row.subject, {row.check_id or 0: check or ""}),
+            owner or "",
+            joined,
+            merged,
+        )
         for row, host, check, owner, joined, merged in rows
     ]
 
@@ -266,10 +274,10 @@ def _step(event: IncidentEvent, who: str, host: str, people: dict[int, str]) -> 
     other = data.get("incident") if isinstance(data.get("incident"), int) else None
     at = event.at
     if kind == "opened":
-        return Step(at, gettext("It began"), str(data.get("state", "down")), quote=str(data.get("reason", "")))
+        return Step(at, gettext("It began"), str(data.get("to") or "down"), quote=str(data.get("reason") or ""))
     if kind == "state":
         after = str(data.get("to", ""))
-        return Step(at, _turned(str(data.get("from", "")), after), after, quote=str(data.get("reason", "")))
+        return Step(at, _turned(str(data.get("from", "")), after), after, quote=str(data.get("reason") or ""))
     if kind in ("joined", "left") and event.host_id is not None:
         return Step(at, kind, "unreachable" if kind == "joined" else "up", machines=((event.host_id, host),))
     if kind == "acknowledged":
@@ -283,20 +291,25 @@ def _step(event: IncidentEvent, who: str, host: str, people: dict[int, str]) -> 
         text = str(data.get("text") or "")
         if who:
             return Step(at, gettext("said what it was"), who=who, quote=text)
-        return Step(at, gettext("It is over"), "up", quote=text)
+        return Step(at, gettext("It is over"), str(data.get("to") or "up"), quote=text)
     if kind in ("merged", "split"):
-        return Step(at, _put(kind, data.get("as") == "whole", other), who=who, incident=other)
+        return Step(at, _put(kind, str(data.get("as") or ""), other), who=who, incident=other)
     if kind == "note":
         return Step(at, gettext("wrote") if who else gettext("Note"), who=who, quote=str(data.get("text") or ""))
     return Step(at, _plain(kind, data), who=who)
 
 
-def _put(kind: str, whole: bool, other: int | None) -> str:
-    if kind == "merged" and whole:
+def _put(kind: str, part: str, other: int | None) -> str:
+    """What was put together or parted: by the rules (no word of which is whose part), or by a person."""
+    if not part and kind == "merged":
+        return gettext("It shares its cause with #%(number)s", number=other)
+    if not part:
+        return gettext("It shares its cause with #%(number)s no longer", number=other)
+    if kind == "merged" and part == "whole":
         return gettext("put #%(number)s under this incident", number=other)
     if kind == "merged":
         return gettext("put this incident under #%(number)s", number=other)
-    if whole:
+    if part == "whole":
         return gettext("parted #%(number)s from this incident", number=other)
     return gettext("parted this incident from #%(number)s", number=other)
 
@@ -310,6 +323,8 @@ def _plain(kind: str, data: dict[str, Any]) -> str:
             "flap_start": gettext("People were told that it comes and goes"),
             "flap_stop": gettext("People were told that it comes and goes no more"),
             "check_problem": gettext("Administrators were told"),
+            "uplink_lost": gettext("People were told that Pantau's own line is gone"),
+            "uplink_back": gettext("People were told that Pantau's own line is back"),
         }
         return kinds.get(str(data.get("notice")), gettext("People were told"))
     return {

@@ -37,6 +37,7 @@ class Case:
     owner: str = ""
     owner_id: int | None = None
     until: datetime | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Machine:
     `reason` is why its newest look failed; `measure` and `part` say which limit is crossed, where one is, and
     `amount` and `unit` how high it is now. `stale`: nobody has looked for more than three of its intervals (R9), so
     an up machine is shown unknown. `maintenance` and `flapping` are flags beside the state. `case` is the open
-    incident of what is wrong; `blocked_by` the machine whose being down makes this one unreachable.
+    incident of what is wrong; `blocked_by` the machine whose being down makes this one unreachable, or 0 for our own line.
     """
 
     id: int
@@ -110,6 +111,18 @@ def machines(
     found = [_machine(row, at) for row in session.execute(_query(visible, usual))]
     found = _cases(session, _amounts(session, found))
     return sorted(found, key=lambda machine: machine.rank)
+
+
+def own_line(session: Session) -> Case | None:
+    """The incident that our own line is gone, while it is."""
+    row = session.execute(
+        select(Incident.id, Incident.owner_id, Incident.acknowledged_until, Incident.since, Person.name)
+        .outerjoin(Person, Person.id == Incident.owner_id)
+        .where(Incident.host_id.is_(None), Incident.closed_at.is_(None))
+        .order_by(Incident.since)
+        .limit(1)
+    ).first()
+    return Case(row.id, row.name or "", row.owner_id, row.acknowledged_until, row.since) if row else None
 
 
 def in_order(found: Iterable[Machine]) -> list[Machine]:
@@ -258,7 +271,7 @@ def _cases(session: Session, found: list[Machine]) -> list[Machine]:
         .join(Incident, Incident.id == IncidentMember.incident_id)
         .where(IncidentMember.until.is_(None), Incident.closed_at.is_(None))
     )
-    blocked = {member: root for member, root in members if member != root}
+    blocked = {member: root or 0 for member, root in members if member != root}
     return [
         replace(
             one,
