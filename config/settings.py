@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     seats: int = Field(default=64, ge=4, le=512, description="blocking looks (SSH, HTTP) under way at once")
     raw_days: int = Field(default=30, ge=2, le=3650, description="days single samples are kept")
     hourly_days: int = Field(default=366, ge=7, le=36500, description="days hourly rollups are kept")
+    calibration_days: int = Field(
+        default=14, ge=1, le=60, description="days a machine's own normal is learnt before it counts as known"
+    )
     spool_mib: int = Field(default=256, ge=1, le=102400, description="size of the spool used while PostgreSQL is away")
     language: str = Field(default="en", description="language where neither person nor browser says: en or id")
     zone: str = Field(default="Asia/Jakarta", description="time zone pages are shown in")

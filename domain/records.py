@@ -88,11 +88,12 @@ hour_range = Plain(
     Column("check_id", Integer, primary_key=True, autoincrement=False),
     Column("ts", TIMESTAMP(timezone=True), primary_key=True),
     Column("set_id", Integer, primary_key=True, autoincrement=False),
+    Column("places", ARRAY(SmallInteger), nullable=False),
     Column("low", ARRAY(REAL), nullable=False),
     Column("high", ARRAY(REAL), nullable=False),
 )
-"""The 5th and 95th percentile within the UTC hour that begins at `ts`, in the order of its set; NULL where the measure
-has no normal (domain/baseline.py). Kept for as long as normals are learnt from."""
+"""The 5th and 95th percentile within the UTC hour that begins at `ts`, of the measures that have a normal
+(domain/baseline.py): `places` are theirs in the set, from 1. Kept for as long as normals are learnt from."""
 
 
 class BandLearnt(Table):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from domain import reach
+from domain.baseline import Usual
 from domain.clock import Steady
 from domain.health import UNASKED_LIMIT, Result, Track, outcome_of
 from domain.judgement import Blamed, Event, Events, Judgement, Turned
@@ -14,6 +15,7 @@ from domain.reach import Topology
 from domain.routing import Spoken
 from domain.thresholds import Level, MetricChange, MetricTrack
 from domain.uplink import Suspicion
+from poller.normals import Ready
 from poller.page import Page
 from poller.plan import HostPlan, Limit, Plan
 from poller.round import CheckSeen, Round
@@ -44,8 +46,12 @@ class Memory:
 class Judge:
     """Folds rounds onto a page. One thread, no waiting, no database."""
 
-    def __init__(self, memory: Memory, steady: Steady, references: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, memory: Memory, steady: Steady, references: tuple[str, ...] | None = None, normals: Ready | None = None
+    ) -> None:
         self._steady = steady
+        self._normals = normals
+        self._usual: dict[str, Usual] = {}
         self._samples = Samples(memory.seen, steady)
         self._rules = Judgement(None if references is None else Suspicion(references))
         self._homes: dict[str, int] = {}
@@ -160,6 +166,7 @@ class Judge:
             del self._homes[subject]
             self._stored.pop(subject, None)
             self._why.pop(subject, None)
+            self._usual.pop(subject, None)
         self._samples.keep(checks)
 
     # ---- one round
@@ -183,24 +190,31 @@ class Judge:
         result = Result(look.seen.end, outcome_of(failure.kind if failure else None), look.seen.start)
         policy = replace(host.policy, interval=check.interval)
         self._write(page, self._rules.check(subject, f"host:{host.id}", result, policy))
-        if failure is None and host.limits:
+        if failure is None:
             self._judge_metrics(page, host, look)
 
     def _judge_metrics(self, page: Page, host: HostPlan, look: CheckSeen) -> None:
-        """The limits on this look's numbers. A limit without a part means the total, or every part where there is none."""
+        """The limits on this look's numbers, and what is normal for them.
+
+        A limit without a part means the total, or every part where there is none.
+        """
         row = page.latest[look.check.id]
         names, parts, _ = page.sets[row[6]] if row[6] >= 0 else ([], [], [])
         limited = {limit.measure for limit in host.limits}
         totals = {name for name, part in zip(names, parts, strict=True) if not part}
+        place = self._normals.place(self._steady.utc(look.seen.start)) if self._normals else 0.0
         for name, part, value in zip(names, parts, row[7], strict=True):
-            if name not in limited or value is None:
-                continue
-            levels = _levels(host.limits, name, part, name in totals)
-            if levels:
-                subject, home = f"metric:{look.check.id}:{name}:{part}", f"host:{host.id}"
-                self._homes[subject] = host.id
-                at, pace = look.seen.start, look.check.interval
-                self._write(page, self._rules.sample(subject, home, at, value, levels, pace, look.seen.end))
+            subject = f"metric:{look.check.id}:{name}:{part}"
+            levels = _levels(host.limits, name, part, name in totals) if name in limited else []
+            usual, normal = self._normals.at((look.check.id, name, part), place) if self._normals else (None, ())
+            if value is None or not (levels or normal or subject in self._rules.metrics):
+                continue  # one without levels any more is well again
+            if usual is not None:
+                self._usual[subject] = usual
+            self._homes[subject] = host.id
+            at, pace = look.seen.start, look.check.interval
+            heard = self._rules.sample(subject, f"host:{host.id}", at, value, [*levels, *normal], pace, look.seen.end)
+            self._write(page, heard)
 
     # ---- what is said, as rows
 
@@ -235,7 +249,7 @@ class Judge:
         """Why, as a sentence, and the kind of failure."""
         change = event.change
         if isinstance(change, MetricChange):
-            return ("" if change.value is None else f"{change.value:.6g}"), None
+            return _amount(change, self._usual.get(event.subject)), None
         if change.reason in WHY:
             return WHY[change.reason], None
         return self._why.get(event.subject, ("", None))
@@ -276,6 +290,15 @@ def _lasting(track: Track | MetricTrack) -> Any:
         first_ok=track.first_ok if recovering else None, failures=track.failures if counted else 0,
         first_failure=track.first_failure if counted else None, unknowns=min(track.unknowns, UNASKED_LIMIT),
     )  # fmt: skip
+
+
+def _amount(change: MetricChange, usual: Usual | None) -> str:
+    """The value that led to it; with what is usual, where that is why (domain/spoken.py reads it back)."""
+    if change.value is None:
+        return ""
+    if usual is None or not change.by.startswith("normal"):
+        return f"{change.value:.6g}"
+    return f"{change.value:.6g} usually {usual.low:.6g} {usual.high:.6g}"
 
 
 def _check_of(subject: str) -> int | None:

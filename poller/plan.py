@@ -8,13 +8,14 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from config.vault import Opener, VaultError
 from domain import calendar
+from domain.baseline import Sensitivity
 from domain.calendar import Place
 from domain.health import Policy
 from domain.inventory import (
@@ -82,6 +83,8 @@ class HostPlan:
     checks: tuple[CheckPlan, ...]
     limits: tuple[Limit, ...] = ()
     parents: tuple[int, ...] = ()
+    sensitivity: Sensitivity = "usual"
+    learn_from: datetime | None = None
 
     @property
     def asked(self) -> bool:
@@ -130,7 +133,15 @@ def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attem
             paces = [check.interval for check in plans if check.reachability]
             policy = Policy(min(paces, default=pace), host.attempts or attempts, host.recover_after or 1, remind)
             hosts[host.id] = HostPlan(
-                host.id, host.name, host.address, policy, plans, limits(host), tuple(parents[host.id])
+                host.id,
+                host.name,
+                host.address,
+                policy,
+                plans,
+                limits(host),
+                tuple(parents[host.id]),
+                cast(Sensitivity, host.sensitivity),
+                host.learn_from,
             )
         windows, places = _windows(session), _places(session)
     return Plan(hosts, frozenset(disabled), windows, places)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 from dataclasses import asdict
+from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import AsyncConnection
@@ -21,6 +22,7 @@ from poller.chores import Chores, Load
 from poller.discovery import Discoveries
 from poller.ears import Ears
 from poller.lanes import Lanes
+from poller.normals import Normals, Ready
 from poller.plan import HostPlan, Plan, load, maintained
 from poller.recorder import Displaced, Recorder
 from poller.reports import Reports
@@ -87,7 +89,9 @@ class _Poller:
         self._lanes = Lanes(settings.seats, self._steady)
         spool = Spool(settings.spool, settings.spool_mib * 2**20)
         targets = references(settings.references)
-        self._recorder = Recorder(self._url, settings.site, spool, self._steady, targets)
+        ready = Ready(ZoneInfo(settings.zone))
+        self._normals = Normals(self._url, ready, settings.calibration_days)
+        self._recorder = Recorder(self._url, settings.site, spool, self._steady, targets, ready)
         self._references = References(self._lanes, targets or (), self._recorder.asked)
         self._upward = Upward(self._steady.now, self._look_now)
         self._chores = Chores(self._url, settings.raw_days, settings.hourly_days)
@@ -100,6 +104,7 @@ class _Poller:
             place_of(settings.traps) if settings.traps else None, place_of(settings.syslog) if settings.syslog else None,
         )  # fmt: skip
         self._lanes.keep.get(("reports",), lambda: Reports(self._sessions))
+        await self._normals.open()
         await self._recorder.open()
         await self._ears.open()
         await self._chores.hourly()
@@ -111,6 +116,7 @@ class _Poller:
         times.every(HEARTBEAT, self._beat, "heartbeat")
         times.every(60, self._replan_safely, "replan")
         times.every(60, self._chores.adopt, "guests")
+        times.every(60, self._normals.work, "normals")
         times.every(ASKED, self._ask_references, "references")
         times.every(STANDING, self._standing, "standing")
         times.start()
@@ -133,6 +139,7 @@ class _Poller:
             tasks[0].cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await tasks[0]
+            await self._normals.close()
             self._lanes.close()
         for task in ended:
             if task is not tasks[-1]:
@@ -202,6 +209,7 @@ class _Poller:
         changed = {host.id for host in plan.hosts.values() if host.checks and self._checks_added(host.id, plan)}
         self._plan = plan
         self._recorder.reconcile(plan)
+        self._normals.plan(plan)
         self._schedule.plan(plan, fresh | changed)
         await self._ears.plan(plan)
 

@@ -25,6 +25,7 @@ from poller import incidents
 from poller.copy import pack
 from poller.incidents import moment
 from poller.judge import Judge, Memory
+from poller.normals import Ready
 from poller.page import Page, Row
 from poller.plan import Plan
 from poller.round import Round
@@ -57,9 +58,11 @@ class Recorder:
     judge: Judge
 
     def __init__(
-        self, url: str, site: int, spool: Spool, steady: Steady, references: tuple[str, ...] | None = None
-    ) -> None:
+        self, url: str, site: int, spool: Spool, steady: Steady, references: tuple[str, ...] | None = None,
+        normals: Ready | None = None,
+    ) -> None:  # fmt: skip
         self._url, self._site, self._spool, self._steady = url, site, spool, steady
+        self._normals = normals
         self._references = references
         self._asked: list[tuple[str, Result]] = []
         self._ticked = steady.now()
@@ -80,7 +83,7 @@ class Recorder:
         """Replay the spool, then load what is remembered. Raises psycopg.OperationalError when PostgreSQL is away."""
         await self._connect()
         await self._drain()
-        self.judge = Judge(await self._load(), self._steady, self._references)
+        self.judge = Judge(await self._load(), self._steady, self._references, self._normals)
 
     def add(self, round: Round) -> None:
         """A round to record; written within EVERY seconds when PostgreSQL is there."""

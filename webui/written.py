@@ -250,6 +250,11 @@ class Look(Part):
         return self.probe.reachability if self.reachability is None else self.reachability
 
 
+def _off(value: Any) -> Any:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
+
+
 class Machine(Part):
     """A host. `checks` None: left as they are, or one ping where the machine is new.
 
@@ -262,7 +267,7 @@ class Machine(Part):
     groups: tuple[Name, ...] = ()
     parents: tuple[Name, ...] = ()
     adopts_guests: Yes = False
-    normal: Literal["off", "wide", "usual", "narrow"] = "usual"
+    normal: Annotated[Literal["off", "wide", "usual", "narrow"], BeforeValidator(_off)] = "usual"
     division: Name | None = None
     interval: Pace | None = None
     attempts: Few | None = None

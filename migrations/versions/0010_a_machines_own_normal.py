@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("check_id", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("ts", MOMENT, primary_key=True),
         sa.Column("set_id", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("places", ARRAY(sa.SmallInteger()), nullable=False),
         sa.Column("low", ARRAY(sa.REAL()), nullable=False),
         sa.Column("high", ARRAY(sa.REAL()), nullable=False),
     )
