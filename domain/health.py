@@ -226,6 +226,11 @@ def release(track: Track, since: float) -> Track:
     return replace(track, failures=0, first_failure=None, fresh=since)
 
 
+def doubt(track: Track, since: float) -> Track:
+    """What was in doubt on the way is well since `since`: the failures seen meanwhile do not count without a fresh one."""
+    return replace(track, fresh=since)
+
+
 def excuse(track: Track) -> Track:
     """Its last failures were seen before those of what lies on the way to it: it does not flap with that (R10, R13)."""
     flaps = flapping.excused(track.flaps)
@@ -315,7 +320,7 @@ def _rows(track: Track, result: Result) -> dict[str, Any]:
     """The rows after this outcome. `unknown` neither lengthens the other rows nor ends them (R8)."""
     if result.outcome == "ok":
         first = track.first_ok if track.oks else result.began
-        return {**_NO_ROWS, "oks": track.oks + 1, "first_ok": first}
+        return {**_NO_ROWS, "oks": track.oks + 1, "first_ok": first, "fresh": None}
     if result.outcome == "fail":
         if track.fresh is not None and result.began < track.fresh:
             return {}  # it set out while the way was blocked

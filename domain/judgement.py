@@ -323,9 +323,10 @@ class Judgement:
                 track = before if before.fresh is None else replace(before, fresh=None)
             elif before.state == "unreachable" and before.fresh is None:
                 track = health.release(before, now)
-            elif not before.unknowns and before.failures:
-                track = before if road == "clear" else health.excuse(before)
-                track, change = health.decide(track, self._policy(host), road, now)
+            elif road == "clear" and before.state != "down" and before.failures >= self._policy(host).attempts:
+                track = health.doubt(before, now)
+            elif road != "clear" and not before.unknowns and before.failures:
+                track, change = health.decide(health.excuse(before), self._policy(host), road, now)
             cause = self._cause(track, host)
             if track is before and cause == before.cause:
                 continue

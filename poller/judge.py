@@ -83,6 +83,11 @@ class Judge:
         track = self.host(host_id)
         return track is not None and track.state in ("down", "unreachable")
 
+    def well(self, host_id: int) -> bool:
+        """Whether nothing speaks against the machine: neither down, nor failing and undecided."""
+        track = self.host(host_id)
+        return track is None or reach.stand(track) == "well"
+
     @property
     def suspects_line(self) -> bool:
         """Whether our own line is under suspicion or lost: its references are to be asked now (R27)."""

@@ -237,7 +237,7 @@ class _Poller:
         self._load.round(round.late, len(round.looks))
         self._recorder.add(round)
         if round.outcome == "fail":
-            self._upward.failed(host, self._plan, self._recorder.judge.down)
+            self._upward.failed(host, self._plan, self._recorder.judge.well)
 
     async def _tick(self) -> None:
         for work in self._schedule.due():
@@ -252,7 +252,7 @@ class _Poller:
             self._load.round(round.late, len(round.looks))
             self._recorder.add(round)
             if round.outcome == "fail":
-                self._upward.failed(round.host, self._plan, self._recorder.judge.down)
+                self._upward.failed(round.host, self._plan, self._recorder.judge.well)
         finally:
             self._schedule.done(work)
 

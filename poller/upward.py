@@ -29,11 +29,15 @@ class Upward:
         self._now, self._look = now, look
         self._asked: dict[int, float] = {}
 
-    def failed(self, host: HostPlan, plan: Plan, down: Callable[[int], bool]) -> None:
-        """A look at `host` failed: look at what lies before it, unless that is known to be down."""
+    def failed(self, host: HostPlan, plan: Plan, well: Callable[[int], bool]) -> None:
+        """A look at `host` failed: look at what lies before it and is thought to be well.
+
+        What is failing already is waited for, and left to its own pace: a thousand looks in one second must not be
+        taken for so many minutes of silence.
+        """
         now = self._now()
         for parent in host.parents:
-            if parent in plan.hosts and not down(parent) and now - self._asked.get(parent, -AGAIN) >= AGAIN:
+            if parent in plan.hosts and well(parent) and now - self._asked.get(parent, -AGAIN) >= AGAIN:
                 self._asked[parent] = now
                 self._look(plan.hosts[parent])
 

@@ -24,6 +24,7 @@ class World:
     rounds: int
     seed: int
     attempts: int = 3
+    upward: bool = True
     params: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -44,14 +45,26 @@ class World:
 
     @property
     def rows(self) -> list[list[Any]]:
-        """One look at each host a round, in an order of the round's own, a second between two; a tick ends a round."""
+        """One look at each host a round, in an order of the round's own, a second between two; a tick ends a round.
+
+        On a host's failure those of its parents that are not failing are looked at in the same second, as the poller
+        does it (R10); not so without `upward`.
+        """
         dice, rows = random.Random(self.seed), []
+        failing: set[str] = set()
         for number in range(self.rounds):
             order = list(self.parents)
             dice.shuffle(order)
             for place, host in enumerate(order):
-                t = number * ROUND + place
-                rows.append([t, host, "result", "ok" if self.answers(host, t) else "fail"])
+                t, looked = number * ROUND + place, [host]
+                for one in looked:
+                    rows.append([t, one, "result", "ok" if self.answers(one, t) else "fail"])
+                    if self.answers(one, t):
+                        failing.discard(one)
+                        continue
+                    failing.add(one)
+                    above = self.parents[one] if self.upward else []
+                    looked += [parent for parent in above if parent not in looked and parent not in failing]
             rows.append([number * ROUND + len(order), "poller", "tick", None])
         return rows
 
