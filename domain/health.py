@@ -202,6 +202,8 @@ def fold(track: Track, result: Result, policy: Policy, road: Road = "clear") -> 
     if track.state == "disabled" or processed_before(track, result):
         return track, None
     counted = _counted(track, result, policy)
+    if _late(track, result):
+        return calm(counted, result.at), None
     if result.outcome == "ok" or (result.outcome == "fail" and road == "clear"):
         counted = replace(counted, flaps=flapping.seen(counted.flaps, result.outcome == "ok"))
     after, change = decide(counted, policy, road, result.at)
@@ -322,12 +324,17 @@ def _rows(track: Track, result: Result) -> dict[str, Any]:
         first = track.first_ok if track.oks else result.began
         return {**_NO_ROWS, "oks": track.oks + 1, "first_ok": first, "fresh": None}
     if result.outcome == "fail":
-        if track.fresh is not None and result.began < track.fresh:
-            return {}  # it set out while the way was blocked
+        if _late(track, result):
+            return {}
         first = track.first_failure if track.failures else result.began
         return {**_NO_ROWS, "failures": track.failures + 1, "first_failure": first}
     row, first = track.unknowns + 1, track.first_unknown if track.unknowns else result.began
     return {"unknowns": row, "first_unknown": first, "told": _news_for_admins(track, row)}
+
+
+def _late(track: Track, result: Result) -> bool:
+    """A failure that set out before the way was open again: it says nothing of the subject itself (R10)."""
+    return result.outcome == "fail" and track.fresh is not None and result.began < track.fresh
 
 
 def _news_for_admins(track: Track, row: int) -> Told:
