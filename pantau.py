@@ -526,5 +526,99 @@ def status(context: click.Context, as_json: bool) -> None:
     context.exit(1 if now.problems else 0)
 
 
+# ---- maintenance ----
+
+
+@cli.group()
+def maintenance() -> None:
+    """Maintenance: looks go on, messages do not, and its time does not count."""
+
+
+_KINDS = ("host", "group", "division", "everything")
+
+
+@maintenance.command("start")
+@click.argument("name", required=False)
+@click.option("--for", "lasts", default="1h", show_default=True, help="How long: 90m, 2h, 1h 30m, 1d.")
+@click.option("--note", default="", help="Why.")
+@click.option("--group", "kind", flag_value="group", help="NAME is a group.")
+@click.option("--division", "kind", flag_value="division", help="NAME is a division.")
+@click.option("--everything", "kind", flag_value="everything", help="Every machine; without NAME.")
+@click.option("--host", "kind", flag_value="host", default="host", help="NAME is a machine (the default).")
+@click.pass_context
+def start_maintenance(context: click.Context, name: str | None, lasts: str, note: str, kind: str) -> None:
+    """Begin maintenance on NAME, and on everything behind it, now."""
+    from domain import calendar
+    from domain.clock import now
+    from webui import windows
+
+    if (name is None) is not (kind == "everything"):
+        raise click.UsageError("Name a machine, or a group with --group; --everything stands without a name.")
+    settings = settings_from(context)
+    with open_session(settings) as session:
+        try:
+            target = windows.find(session, kind, name or "")
+            row = windows.start(session, target, calendar.length(lasts), note, None, now(), settings.zone)
+        except ValueError as error:
+            stop(error)
+        until = windows.stand(row, now()).next[0][1]
+        session.commit()
+        click.echo(f"Maintenance {row.id} on {name or 'everything'} until {_local(until, settings.zone)}.")
+
+
+@maintenance.command("end")
+@click.argument("which")
+@click.option("--whole", is_flag=True, help="End a repeated one for good, not only this time.")
+@click.pass_context
+def end_maintenance(context: click.Context, which: str, whole: bool) -> None:
+    """End the maintenance of this number, or all that is running on the machine WHICH."""
+    from domain.clock import now
+    from webui import windows
+
+    with open_session(settings_from(context)) as session:
+        running, coming, _ = windows.listed(session, now())
+        if which.isascii() and which.isdigit():
+            chosen = [one for one in (*running, *coming) if one.row.id == int(which)]
+        else:
+            chosen = [one for one in running if one.row.host is not None and one.row.host.name == which]
+        ended = [one.row.id for one in chosen if windows.end(session, one.row, None, now(), whole=whole)]
+        if not ended:
+            stop(f"there is no maintenance '{which}' that could be ended.")
+        session.commit()
+        click.echo(f"Ended: {', '.join(str(id) for id in ended)}.")
+
+
+@maintenance.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.pass_context
+def list_maintenance(context: click.Context, as_json: bool) -> None:
+    """What is running and what is coming."""
+    from domain.clock import now
+    from webui import windows
+
+    settings = settings_from(context)
+    with open_session(settings) as session:
+        running, coming, over = windows.listed(session, now())
+        if as_json:
+            told = {"running": running, "coming": coming, "over": over}
+            found = {name: [windows.as_json(one) for one in rows] for name, rows in told.items()}
+            click.echo(json.dumps(found, ensure_ascii=False))
+            return
+        for word, rows in (("now", running), ("coming", coming)):
+            for one in rows:
+                begin, end = one.now or one.next[0]
+                when = f"{_local(begin, settings.zone)} - {_local(end, settings.zone)}"
+                line = f"{one.row.id:>5}  {word:<6}  {when}  {windows.target(one.row)}  {one.row.note}".rstrip()
+                click.echo("".join(c if c.isprintable() else " " for c in line))
+        if not running and not coming:
+            click.echo("No maintenance is running or planned.")
+
+
+def _local(at: Any, zone: str) -> str:
+    from zoneinfo import ZoneInfo
+
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M %Z}"
+
+
 if __name__ == "__main__":
     main()

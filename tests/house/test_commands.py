@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from config import vault
 from domain.clock import now
-from domain.inventory import Check, Host
+from domain.inventory import Check, Host, Window
 from domain.records import Heartbeat, Incident, Latest, Track
 from tests.installation import command
 
@@ -355,3 +355,24 @@ def test_every_finding_has_a_line_in_the_manual() -> None:
     }
     manual = (root / "docs" / "operate.md").read_text()
     assert codes and all(f"| {code} |" in manual for code in codes)
+
+
+def test_maintenance_is_begun_listed_and_ended_in_a_terminal(run: Run, place: Path, session: Session) -> None:
+    file = place / "pantau.yaml"
+    file.write_text(ONE)
+    run("apply", str(file))
+    begun = run("maintenance", "start", "web1", "--for", "2h", "--note", "New disk")
+    assert begun.returncode == 0, begun.stderr
+    assert re.fullmatch(r"Maintenance \d+ on web1 until \d{4}-\d\d-\d\d \d\d:\d\d WIB\.\n", begun.stdout)
+    assert run("maintenance", "start", "--everything", "--for", "30m").returncode == 0
+    listed = run("maintenance", "list").stdout.splitlines()
+    assert [line.split()[1] for line in listed] == ["now", "now"]
+    assert "web1  New disk" in listed[1]
+    told = json.loads(run("maintenance", "list", "--json").stdout)
+    assert [one.get("host") for one in told["running"]] == [None, "web1"]
+    assert run("maintenance", "end", "web1").stdout.startswith("Ended: ")
+    assert "no maintenance 'web1'" in sentence(run("maintenance", "end", "web1"), 1)
+    assert "There is no host 'web2'" in sentence(run("maintenance", "start", "web2"), 1)
+    assert "no duration" in sentence(run("maintenance", "start", "web1", "--for", "ever"), 1)
+    assert "Name a machine" in sentence(run("maintenance", "start"), 2)
+    assert session.scalar(select(func.count()).select_from(Window).where(Window.ended_at.is_(None))) == 1

@@ -18,7 +18,8 @@ from werkzeug.serving import make_server
 
 from config.settings import Settings
 from domain.clock import now
-from domain.inventory import Host, HostGroup, Person
+from domain.inventory import Host, HostGroup, Person, Window
+from domain.records import Incident, IncidentEvent, IncidentMember
 from tests.webui.cast import PASSWORD, OpenBrowser, Town, Visitor
 from webui import create_app, passwords
 
@@ -98,10 +99,41 @@ def busy(town: Town) -> Town:
     town.machine("erp", "10.0.0.41", metric="critical", disk=0.98, minutes=30)
     for number in range(8):
         town.machine(f"pc-{number:02}", f"10.0.1.{number}", groups=(group,) if number % 2 else (), minutes=4000)
+    _trouble(town)
     town.session.add(Host(name="new-one", address="10.0.9.9"))
     town.session.add(Host(name="off", address="10.0.9.10", enabled=False))
     town.session.commit()
     return town
+
+
+def _trouble(town: Town) -> None:
+    """An incident with somebody behind it, one that is over, and maintenance in every shape."""
+    named = {host.name: host for host in town.session.query(Host)}
+    down, behind = named["db-02"], named["web-01"]
+    behind.parents = [down]
+    since = town.now - timedelta(minutes=7)
+    going = Incident(
+        subject=f"host:{down.id}", host_id=down.id, state="down", since=since, opened_at=since,
+        cause="No answer to 5 pings and no SSH on port 22.", failure_kind="timeout",
+    )  # fmt: skip
+    past = town.now - timedelta(days=2)
+    over = Incident(
+        subject=f"host:{down.id}", host_id=down.id, state="down", since=past, opened_at=past,
+        closed_at=past + timedelta(minutes=40), closing="Power strip switched off by the cleaner",
+    )  # fmt: skip
+    town.session.add_all([going, over])
+    town.session.flush()
+    town.session.add(IncidentMember(incident_id=going.id, host_id=behind.id, since=since))
+    town.session.add(IncidentEvent(incident_id=going.id, at=since, kind="opened", data={"to": "down"}))
+    town.session.add(IncidentEvent(incident_id=going.id, at=since, kind="joined", host_id=behind.id, data={}))
+    town.session.add(IncidentEvent(incident_id=going.id, at=town.now, kind="note", data={"text": "Called the host."}))
+    begin, end = town.now - timedelta(hours=1), town.now + timedelta(hours=1)
+    options = {"from": begin.isoformat(), "until": end.isoformat()}
+    town.session.add(Window(kind="once", options=options, zone="Asia/Jakarta", host_id=named["hr-pc"].id, note="Move"))
+    weekly = {"weekdays": ["sat", "sun"], "at": "22:00", "duration": 7200, "flexible": True, "lasts": 1800}
+    town.session.add(Window(kind="weekly", options=weekly, zone="Asia/Jakarta", everything=True, note="Restarts"))
+    cron = {"expression": "0 22 * * 6L", "duration": 7200}
+    town.session.add(Window(kind="cron", options=cron, zone="Europe/Berlin", everything=True, ended_at=town.now))
 
 
 @pytest.fixture(scope="session")
