@@ -50,16 +50,35 @@ class Case:
     @property
     def title(self) -> str:
         """One sentence: what is, or was, the matter."""
-        state = word(self.row.state).lower()
-        if self.row.closed_at is None:
-            return gettext("%(what)s: %(state)s", what=self.what, state=state)
-        lasted = span((self.row.closed_at - self.row.since).total_seconds())
-        return gettext("%(what)s: was %(state)s for %(time)s", what=self.what, state=state, time=lasted)
+        what, over = self.what, self.row.closed_at
+        if over is None:
+            return _is(what, self.row.state)
+        return _was(what, self.row.state, span((over - self.row.since).total_seconds()))
 
     def in_hand(self, at: datetime) -> bool:
         """Whether somebody has it in hand at this moment."""
         row = self.row
         return row.acknowledged_at is not None and (row.acknowledged_until is None or row.acknowledged_until > at)
+
+
+def _is(what: str, state: str) -> str:
+    if state == "down":
+        return gettext("%(what)s is down", what=what)
+    if state == "critical":
+        return gettext("%(what)s is critical", what=what)
+    if state == "warning":
+        return gettext("%(what)s has a warning", what=what)
+    return gettext("%(what)s: %(state)s", what=what, state=word(state))
+
+
+def _was(what: str, state: str, time: str) -> str:
+    if state == "down":
+        return gettext("%(what)s was down for %(time)s", what=what, time=time)
+    if state == "critical":
+        return gettext("%(what)s was critical for %(time)s", what=what, time=time)
+    if state == "warning":
+        return gettext("%(what)s had a warning for %(time)s", what=what, time=time)
+    return gettext("%(what)s: %(state)s for %(time)s", what=what, state=word(state), time=time)
 
 
 @dataclass(frozen=True)
