@@ -41,7 +41,7 @@ only_mutate = {modules}
 do_not_mutate_patterns = ['raise \\w+\\(', 'cast\\(']
 pytest_add_cli_args = ["-p", "no:cacheprovider"]
 pytest_add_cli_args_test_selection = ["tests/rules"]
-also_copy = ["conftest.py"]
+also_copy = ["conftest.py", "docs"]
 timeout_multiplier = 1.5
 use_git_change_detection = false
 use_setproctitle = false
@@ -55,11 +55,11 @@ asyncio_default_fixture_loop_scope = "function"
 CONFTEST = '''
 """Quick examples first, a few of each property last, the same ones every time."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
-    "mutation", max_examples=20, derandomize=True, database=None, deadline=None,
-    suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
+    "mutation", max_examples=10, derandomize=True, database=None, deadline=None,
+    suppress_health_check=list(HealthCheck), report_multiple_bugs=False, phases=(Phase.explicit, Phase.generate),
 )
 settings.load_profile("mutation")
 
@@ -104,7 +104,11 @@ def rule_modules() -> list[str]:
 
 def lay_out() -> None:
     """The rules and their tests alone, in a place of their own; a file that did not change keeps its date."""
-    for source in (*(ROOT / "domain").glob("*.py"), *(ROOT / "tests" / "rules").rglob("*.*")):
+    for source in (
+        *(ROOT / "domain").glob("*.py"),
+        *(ROOT / "tests" / "rules").rglob("*.*"),
+        *(ROOT / "docs").glob("*.md"),
+    ):
         if source.is_file() and "__pycache__" not in source.parts:
             write(PLACE / source.relative_to(ROOT), source.read_text())
     write(PLACE / "conftest.py", CONFTEST)
@@ -153,7 +157,7 @@ def outside(modules: list[str], scores: dict[str, Score]) -> None:
     """The mutants of what stands outside of functions, and of decorated ones."""
     place, remembered = PLACE / "outside", PLACE / "outside.json"
     shutil.rmtree(place, ignore_errors=True)
-    for part in ("domain", "tests", "conftest.py", "pyproject.toml"):
+    for part in ("domain", "tests", "docs", "conftest.py", "pyproject.toml"):
         source = PLACE / part
         (shutil.copytree if source.is_dir() else shutil.copy2)(source, _made(place) / part)
     known = set(json.loads(remembered.read_text())) if remembered.exists() else set()
