@@ -28,6 +28,8 @@ PLACE = ROOT / ".mutation"
 KILLED, SURVIVED, UNTESTED = 1, 0, 33
 """mutmut's exit codes: what is neither of the last two was noticed, by a failed test or by never coming to an end."""
 CONTRACT = "Rules are pure"
+LONG = ("test_two_weeks.py",)
+"""Tests that simulate weeks: too slow to be run for each mutant, and no examples."""
 SPEECH = ("ValueError", "_Wrong", "ReplayError")
 """What is raised with a sentence for people; the tests hold its meaning, not its letters."""
 
@@ -109,14 +111,15 @@ def lay_out() -> None:
         *(ROOT / "tests" / "rules").rglob("*.*"),
         *(ROOT / "docs").glob("*.md"),
     ):
-        if source.is_file() and "__pycache__" not in source.parts:
+        if source.is_file() and "__pycache__" not in source.parts and source.name not in LONG:
             write(PLACE / source.relative_to(ROOT), source.read_text())
     write(PLACE / "conftest.py", CONFTEST)
     write(
         PLACE / "pyproject.toml", SETTINGS.format(modules=json.dumps([f"domain/{name}.py" for name in rule_modules()]))
     )
     for gone in (PLACE / "tests").rglob("*.*"):
-        if gone.is_file() and "__pycache__" not in gone.parts and not (ROOT / gone.relative_to(PLACE)).exists():
+        kept = gone.name not in LONG and (ROOT / gone.relative_to(PLACE)).exists()
+        if gone.is_file() and "__pycache__" not in gone.parts and not kept:
             gone.unlink()
     shutil.rmtree(PLACE / "mutants" / "tests", ignore_errors=True)
 
