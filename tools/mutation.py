@@ -4,7 +4,7 @@ Every rule module (those of the import contract "Rules are pure") is changed in 
 is run against it: what still passes has survived, and is printed as a diff. mutmut changes the functions; what it
 leaves alone (constants, fields' defaults, properties) is changed here, by the same operators. `--fresh` forgets
 earlier runs; without it, and without naming modules, only what is new, changed or had survived is run again.
-docs/mutation.md tells the score.
+`--functions` and `--outside` do one half only. docs/mutation.md tells the score.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def main(arguments: list[str]) -> int:
     scores = {name: Score() for name in modules}
     if "--outside" not in arguments:
         functions(modules, scores)
-    outside(modules, scores)
+    if "--functions" not in arguments:
+        outside(modules, scores)
     return report(scores)
 
 
