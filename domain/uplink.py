@@ -56,11 +56,9 @@ class Uplink:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSONB; what equals its default is left out."""
-        kept = dump(replace(self, references={}))
+        kept = {name: value for name, value in dump(self).items() if name != "references"}
         references = {name: track.to_json() for name, track in self.references.items()}
-        return (
-            {**kept, "references": references} if references else {k: v for k, v in kept.items() if k != "references"}
-        )
+        return {**kept, "references": references} if references else kept
 
     @classmethod
     def from_json(cls, raw: object) -> Uplink:
@@ -79,9 +77,9 @@ def counted(uplink: Uplink, suspicion: Suspicion, failing: int, decided: int, of
     if uplink.lost is not None:
         return uplink
     if not many:
-        return uplink if uplink.suspected is None else replace(uplink, suspected=None, cleared=False)
+        return uplink if uplink.suspected is None else Uplink()
     if uplink.suspected is None:
-        uplink = replace(uplink, suspected=at, cleared=False, references={})
+        uplink = Uplink(suspected=at)
     if not suspicion.references and decided >= suspicion.least and decided > suspicion.share * of:
         return replace(uplink, lost=uplink.suspected)
     return uplink

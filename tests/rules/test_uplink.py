@@ -47,7 +47,8 @@ def test_the_suspicion_dates_from_the_first_moment_and_ends_when_fewer_fail() ->
     assert counted(line, ALONE, 3, 0, 4, 20) is line and line.stand == "suspect"
     assert counted(line, ALONE, 2, 0, 3, 20) == Uplink()
     assert counted(line, ALONE, 3, 0, 6, 20) == Uplink()
-    assert counted(Uplink(), ALONE, 0, 0, 0, 20) == Uplink()
+    well = Uplink()
+    assert counted(well, ALONE, 0, 0, 0, 20) is well
 
 
 def test_without_references_as_many_decided_as_failing_make_it_lost() -> None:

@@ -91,4 +91,6 @@ def worlds(draw: st.DrawFn, spells: int = 3, quiet: int = 12) -> World:
         broken.append((draw(st.sampled_from(sorted(parents))), begin, 10**9 if lasting else end))
         last = max(last, begin if lasting else end)
     rounds = last // ROUND + 1 + quiet
-    return World(parents, broken, rounds, draw(st.integers(0, 2**20)), draw(st.sampled_from([2, 3, 3, 4])))
+    upward = draw(st.booleans())  # without it two failures of a child may both come before its parent's next look
+    attempts = draw(st.sampled_from([2, 3, 4] if upward else [3, 4]))
+    return World(parents, broken, rounds, draw(st.integers(0, 2**20)), attempts, upward)
