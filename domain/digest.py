@@ -21,7 +21,7 @@ EVERY = 300.0
 COUNTED = ("problem", "recovery", "flap_start", "flap_stop", "check_problem")
 """Notices that become a digest when there are too many of them at once."""
 GOOD = ("recovery", "flap_stop")
-"""Those of them that are a crowd of their own, unless the digest that runs told of the subject's problem."""
+"""Those of them that are a crowd of their own."""
 
 Way = Literal["single", "digest", "held"]
 
@@ -30,14 +30,13 @@ Way = Literal["single", "digest", "held"]
 class Crowd:
     """What is remembered of the notices to one recipient.
 
-    `single` are the moments of those told by themselves lately. While a digest runs, `sent` is when it was last
-    told and `news` are the subjects it does not tell of yet; `members` are all it has told or will tell of.
+    `recent` are the moments of the last of them. While a digest runs, `sent` is when it was last told and `news` are
+    the subjects it does not tell of yet.
     """
 
-    single: tuple[float, ...] = ()
+    recent: tuple[float, ...] = ()
     sent: float | None = None
     news: tuple[str, ...] = ()
-    members: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSONB; what equals its default is left out."""
@@ -47,25 +46,28 @@ class Crowd:
     def from_json(cls, raw: object) -> Crowd:
         """The memory as stored. Raises ValueError with a sentence for what this version does not know."""
         shelf = Shelf(cls, raw)
-        return cls(shelf.moments("single"), shelf.moment("sent"), shelf.texts("news"), shelf.texts("members"))
+        return cls(shelf.moments("recent"), shelf.moment("sent"), shelf.texts("news"))
 
 
 def resume(crowd: Crowd, now: float) -> Crowd:
     """The memory as loaded by a process that starts at `now`: no moment of it lies in the future (R26)."""
     sent = None if crowd.sent is None else min(crowd.sent, now)
-    return replace(crowd, single=tuple(min(at, now) for at in crowd.single), sent=sent)
+    return replace(crowd, recent=tuple(min(at, now) for at in crowd.recent), sent=sent)
 
 
 def admit(crowd: Crowd, subject: str, at: float) -> tuple[Crowd, Way]:
-    """How a notice about `subject` is told: by itself, as the reason to tell the digest now, or held for the next."""
-    crowd, due = passed(crowd, at)
-    if crowd.sent is not None:
-        joined = _joined(crowd, subject)
-        return (replace(joined, news=()), "digest") if due else (joined, "held")
-    recent = tuple(one for one in crowd.single if at - one < WITHIN)
+    """How a notice about `subject` is told: by itself, as the reason for a digest now, or held for its next.
+
+    The first LIMIT within WITHIN seconds are told by themselves, whether a digest runs or not: what comes when the
+    storm is over must not wait for it.
+    """
+    recent = tuple(one for one in crowd.recent if at - one < WITHIN)
+    crowd = replace(crowd, recent=(*recent, at)[-LIMIT:])
     if len(recent) < LIMIT:
-        return replace(crowd, single=(*recent, at)), "single"
-    return Crowd(single=recent, sent=at, members=(subject,)), "digest"
+        return crowd, "single"
+    if crowd.sent is None:
+        return replace(crowd, sent=at), "digest"
+    return crowd if subject in crowd.news else replace(crowd, news=(*crowd.news, subject)), "held"
 
 
 def passed(crowd: Crowd, now: float) -> tuple[Crowd, bool]:
@@ -73,7 +75,7 @@ def passed(crowd: Crowd, now: float) -> tuple[Crowd, bool]:
     if crowd.sent is None or now - crowd.sent < EVERY:
         return crowd, False
     if not crowd.news:
-        return Crowd(single=crowd.single), False
+        return replace(crowd, sent=None), False
     return replace(crowd, sent=now, news=()), True
 
 
@@ -82,12 +84,6 @@ def dropped(crowd: Crowd, subject: str) -> Crowd:
     if subject not in crowd.news:
         return crowd
     return replace(crowd, news=tuple(one for one in crowd.news if one != subject))
-
-
-def _joined(crowd: Crowd, subject: str) -> Crowd:
-    news = crowd.news if subject in crowd.news else (*crowd.news, subject)
-    members = crowd.members if subject in crowd.members else (*crowd.members, subject)
-    return replace(crowd, news=news, members=members)
 
 
 class Crowds:
@@ -101,14 +97,14 @@ class Crowds:
         if notice.kind not in COUNTED:
             return Spoken(subject, notice)
         whom = "admins" if notice.kind in ADMINS_ONLY else "all"
-        storm = self._crowds.get(whom, Crowd())
-        good = notice.kind in GOOD and not (storm.sent is not None and subject in storm.members)
-        name = f"{whom} good" if good else whom
+        if subject in self._crowds.get(whom, Crowd()).news:
+            return None  # the digest will tell how it stands then
+        name = f"{whom} good" if notice.kind in GOOD else whom
         crowd = self._crowds.get(name, Crowd())
         self._crowds[name], way = admit(crowd, subject, notice.at)
         if way == "single":
             return Spoken(subject, notice)
-        return _digest((*crowd.news, subject), notice.at) if way == "digest" else None
+        return _digest((subject,), notice.at) if way == "digest" else None
 
     def renewed(self, now: float) -> Iterator[Spoken]:
         """Running digests that are due again."""

@@ -122,7 +122,8 @@ async def _blame(cursor: AsyncCursor[Any], cause: Row) -> None:
     await cursor.execute(
         "update incident_member set until = greatest(since, %(at)s) where host_id = %(host)s and until is null", row
     )
-    await _split(cursor, "subject = %(own)s and merged_into is not null", row)
+    own = "merged_into not in (select id from incident where subject = %(own)s)"
+    await _split(cursor, f"host_id = %(host)s and {own}", row)
     if not subject:
         return
     await cursor.execute("select id from incident where subject = %(subject)s and closed_at is null", row)
@@ -135,7 +136,7 @@ async def _blame(cursor: AsyncCursor[Any], cause: Row) -> None:
         " select %(incident)s, %(host)s, %(at)s from track where subject = %(own)s and state = 'unreachable'",
         row,
     )
-    await _merge(cursor, found[0], "subject = %(own)s", row)
+    await _merge(cursor, found[0], "host_id = %(host)s", row)
 
 
 async def _merge(cursor: AsyncCursor[Any], into: int, which: str, row: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from domain.digest import Crowd, admit, dropped, passed, resume
+from domain.digest import Crowd, Crowds, admit, dropped, passed, resume
+from domain.routing import Notice, NoticeKind, Spoken
 
 
 def told(*moments: float, crowd: Crowd | None = None) -> tuple[Crowd, list[str]]:
@@ -17,49 +18,80 @@ def told(*moments: float, crowd: Crowd | None = None) -> tuple[Crowd, list[str]]
 def test_ten_within_a_minute_are_told_each_and_the_eleventh_is_a_digest() -> None:
     crowd, ways = told(*range(11))
     assert ways == ["single"] * 10 + ["digest"]
-    assert crowd == Crowd(single=tuple(range(10)), sent=10, members=("s10",))
+    assert crowd == Crowd(recent=tuple(range(1, 11)), sent=10)
 
 
 def test_the_minute_slides_and_is_over_after_sixty_seconds() -> None:
     assert told(*range(10), 59.9)[1][-1] == "digest"
     assert told(*range(10), 60)[1][-1] == "single"
-    assert told(*range(10), 60)[0].single == (*range(1, 10), 60)
+    assert told(*range(10), 60)[0].recent == (*range(1, 10), 60)
     assert told(*[6.0 * number for number in range(100)])[1] == ["single"] * 100
 
 
-def test_while_a_digest_runs_all_is_held_and_each_subject_told_once() -> None:
-    crowd, ways = told(*range(11), 12, 12, 100)
+def test_while_the_storm_lasts_all_is_held_and_each_subject_told_once() -> None:
+    crowd, ways = told(*range(11), 12, 12, 13)
     assert ways[11:] == ["held"] * 3
-    assert (crowd.news, crowd.members, crowd.sent) == (("s12", "s100"), ("s10", "s12", "s100"), 10)
+    assert (crowd.news, crowd.sent) == (("s12", "s13"), 10)
 
 
-def test_it_is_renewed_after_five_minutes_by_the_next_notice_or_by_time() -> None:
-    crowd, ways = told(*range(11), 12, 309.9)
-    assert ways[-1] == "held" and passed(crowd, 309.9) == (crowd, False)
+def test_what_comes_when_the_storm_is_over_does_not_wait_for_the_digest() -> None:
+    crowd, ways = told(*range(11), 12, 100)
+    assert ways[-2:] == ["held", "single"]
+    assert (crowd.news, crowd.sent, crowd.recent) == (("s12",), 10, (100,))
+
+
+def test_it_is_renewed_after_five_minutes() -> None:
+    crowd, _ = told(*range(11), 12)
+    assert passed(crowd, 309.9) == (crowd, False)
     renewed, due = passed(crowd, 310)
-    assert due and (renewed.sent, renewed.news, renewed.members) == (310, (), ("s10", "s12", "s309.9"))
-    later, ways = told(310, crowd=crowd)
-    assert ways == ["digest"] and (later.sent, later.news) == (310, ())
-    assert later.members == ("s10", "s12", "s309.9", "s310")
+    assert due and (renewed.sent, renewed.news) == (310, ())
 
 
-def test_without_news_it_ends_and_the_next_is_told_by_itself() -> None:
+def test_without_news_it_ends() -> None:
     crowd, _ = told(*range(11))
-    assert passed(crowd, 310) == (Crowd(single=tuple(range(10))), False)
-    after, ways = told(310, crowd=crowd)
-    assert ways == ["single"] and after == Crowd(single=(310,))
+    ended, due = passed(crowd, 310)
+    assert not due and (ended.sent, ended.recent) == (None, crowd.recent)
     assert passed(Crowd(), 1e9) == (Crowd(), False)
 
 
 def test_what_somebody_has_in_hand_is_news_no_more() -> None:
     crowd, _ = told(*range(11), 12, 13)
     assert dropped(crowd, "s12").news == ("s13",)
-    assert dropped(crowd, "s12").members == crowd.members
     assert dropped(crowd, "s10") is crowd
 
 
 def test_no_moment_of_it_lies_in_the_future_after_a_restart() -> None:
-    crowd = Crowd((10, 20), 30, ("a",), ("a", "b"))
-    assert resume(crowd, 15) == Crowd((10, 15), 15, ("a",), ("a", "b"))
+    crowd = Crowd((10, 20), 30, ("a",))
+    assert resume(crowd, 15) == Crowd((10, 15), 15, ("a",))
     assert resume(crowd, 40) == crowd
     assert resume(Crowd(), 40) == Crowd()
+
+
+def notice(kind: NoticeKind, at: float) -> Notice:
+    return Notice(kind, at, "down", at)
+
+
+def test_problems_recoveries_and_what_admins_hear_are_crowds_of_their_own() -> None:
+    crowds = Crowds()
+    kinds: tuple[NoticeKind, ...] = ("problem", "recovery", "check_problem")
+    for at in range(10):
+        for kind in kinds:
+            assert crowds.speak(f"s{at}", notice(kind, at)) == Spoken(f"s{at}", notice(kind, at))
+    for kind in kinds:
+        assert crowds.speak(f"s {kind}", notice(kind, 10)) == Spoken(
+            "poller", Notice("digest", 10, "down", 10), (f"s {kind}",)
+        )
+    assert crowds.speak("s0", notice("reminder", 10)) == Spoken("s0", notice("reminder", 10))
+
+
+def test_what_came_and_went_before_the_digest_told_of_it_is_told_by_the_digest_alone() -> None:
+    crowds = Crowds()
+    for at in range(12):
+        crowds.speak(f"s{at}", notice("problem", at))
+    assert crowds.speak("s11", notice("recovery", 70)) is None
+    crowds = Crowds.from_json(crowds.to_json(), 70)
+    assert list(crowds.renewed(309)) == []
+    assert list(crowds.renewed(310)) == [Spoken("poller", Notice("digest", 310, "down", 310), ("s11",))]
+    crowds.drop("s11")
+    assert list(crowds.renewed(610)) == []
+    assert crowds.to_json() == {"all": {"recent": [float(at) for at in range(2, 12)]}}

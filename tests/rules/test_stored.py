@@ -20,7 +20,7 @@ from domain.told import Told
 TOLD = Told("critical", 3.5, "self", 4.5, True, True)
 WHOLE = [
     Flaps("offo", True, True, (1.5, 2.5), 3.5),
-    Crowd((1.5, 2.5), 3.5, ("a", "b"), ("a", "b", "c")),
+    Crowd((1.5, 2.5), 3.5, ("a", "b")),
     Watch(True, 7.5),
     MetricTrack("critical", 1.5, 2.5, (LevelTrack("warning under", True, 2.5), LevelTrack("critical over")), TOLD),
 ]
