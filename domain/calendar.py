@@ -22,7 +22,9 @@ Kind = Literal["once", "weekly", "cron"]
 Span = tuple[datetime, datetime]
 
 KINDS: tuple[str, ...] = get_args(Kind)
+_ENDINGS = ("day", "sday", "nesday", "rsday", "day", "urday", "day")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAYS = {f"{day}{rest}": day for day, end in zip(WEEKDAYS, _ENDINGS, strict=True) for rest in ("", end)}
 LONGEST_ONCE = timedelta(days=366)
 LONGEST = timedelta(days=31)
 """The longest occurrence of a window that comes again."""
@@ -141,7 +143,7 @@ def weekly(
     weekdays: Iterable[str], at: time | str, duration: timedelta, *, zone: str, lasts: timedelta | None = None
 ) -> Rule:
     """A window on these days (of WEEKDAYS) at this local time, so long. Raises ValueError with one sentence."""
-    named = [str(day).strip().lower()[:3] for day in weekdays]
+    named = [_DAYS.get(str(day).strip().lower(), str(day)) for day in weekdays]
     strange = sorted(set(named) - set(WEEKDAYS))
     if strange:
         raise ValueError(f"'{strange[0]}' is no day of the week; they are {', '.join(WEEKDAYS)}.")

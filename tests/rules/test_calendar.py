@@ -202,6 +202,96 @@ def test_one_evening_ended_early_leaves_the_next_one_in_force() -> None:
     assert calendar.turns(rule, at) == moment("2026-11-22T22:00", JAKARTA)
 
 
+# ---- borders ----
+
+
+def test_a_single_window_is_a_minute_to_a_year_long() -> None:
+    begin = moment("2026-11-21T20:00")
+    assert calendar.once(begin, begin + MINUTE).duration == MINUTE
+    assert calendar.once(begin, begin + timedelta(days=366)).duration == timedelta(days=366)
+    for wrong in (timedelta(seconds=59.999), timedelta(0), timedelta(days=366, microseconds=1)):
+        with pytest.raises(ValueError, match=r"minute|year"):
+            calendar.once(begin, begin + wrong)
+
+
+def test_what_is_repeated_lasts_a_minute_to_31_days() -> None:
+    assert calendar.cron("@yearly", timedelta(days=31), zone="UTC").duration == timedelta(days=31)
+    assert calendar.cron("@yearly", MINUTE, zone="UTC").duration == MINUTE
+    assert calendar.once(moment("2026-11-21T20:00"), moment("2026-11-21T21:00"), lasts=MINUTE).lasts == MINUTE
+    for wrong in (timedelta(seconds=59), timedelta(days=31, seconds=1)):
+        with pytest.raises(ValueError, match="31 days"):
+            calendar.cron("@yearly", wrong, zone="UTC")
+        with pytest.raises(ValueError, match="31 days"):
+            calendar.once(moment("2026-11-21T20:00"), moment("2026-11-21T21:00"), lasts=wrong)
+
+
+def test_a_window_needs_a_break_now_and_then() -> None:
+    six = calendar.WEEKDAYS[:6]
+    assert calendar.weekly(six, "00:00", 24 * HOUR, zone=JAKARTA).weekdays == six
+    assert calendar.cron("@daily", 24 * HOUR - MINUTE, zone="UTC").expression == "0 0 * * *"
+    for whole in (24 * HOUR, 25 * HOUR):
+        with pytest.raises(ValueError, match="never end"):
+            calendar.cron("@daily", whole, zone="UTC")
+        with pytest.raises(ValueError, match="never end"):
+            calendar.weekly(calendar.WEEKDAYS, "00:00", whole, zone=JAKARTA)
+
+
+def test_a_window_may_overlap_itself_for_a_while_and_is_one_stretch_then() -> None:
+    rule = calendar.cron("*/20 8-9 * * *", HOUR, zone="UTC")
+    begin = moment("2026-11-21T08:00")
+    assert calendar.run(rule, begin + 90 * MINUTE)[1] == moment("2026-11-21T10:40")  # type: ignore[index]
+    assert calendar.turns(rule, begin) == moment("2026-11-21T10:40")
+    assert not calendar.covers(rule, moment("2026-11-21T10:40"))
+
+
+def test_the_days_of_the_week_have_their_names() -> None:
+    assert calendar.weekly(["Saturday", " SUN ", "wed"], "7:05", HOUR, zone="UTC").weekdays == ("wed", "sat", "sun")
+    for wrong in ("satan", "s", "", "sa", "6"):
+        with pytest.raises(ValueError, match="no day of the week"):
+            calendar.weekly([wrong], "22:00", HOUR, zone="UTC")
+
+
+@pytest.mark.parametrize("text, told", [("7:05", "07:05"), ("07.05", "07:05"), ("0:00", "00:00"), ("23:59", "23:59")])
+def test_times_of_day(text: str, told: str) -> None:
+    rule = calendar.weekly(["mon"], text, HOUR, zone="UTC")
+    assert rule.options() == {"weekdays": ["mon"], "at": told, "duration": 3600}
+    assert f"{rule.at:%H:%M}" == told
+
+
+@pytest.mark.parametrize("text", ["24:00", "7:60", "7", "7:5", "", "٠٧:٠٥", "12:30:00"])
+def test_what_is_no_time_of_day(text: str) -> None:
+    with pytest.raises(ValueError, match="no time of day"):
+        calendar.weekly(["mon"], text, HOUR, zone="UTC")
+
+
+def test_a_time_given_as_such_loses_its_seconds() -> None:
+    assert calendar.weekly(["mon"], time(7, 5, 59), HOUR, zone="UTC").at == time(7, 5)
+
+
+def test_an_expression_has_a_length() -> None:
+    minutes = ",".join(str(n) for n in range(60))
+    assert calendar.cron(f"{minutes} 3 * * *", MINUTE, zone="UTC").expression.startswith("0,1,2")
+    with pytest.raises(ValueError, match="five fields"):
+        calendar.cron(f"{minutes},{minutes} 3 * * *", MINUTE, zone="UTC")
+
+
+def test_of_two_windows_that_end_together_the_first_one_says_why() -> None:
+    assert calendar.muted([Window(4, ON, host=1), Window(3, ON)], places(a=""), NOW)[1].window == 4
+
+
+def test_a_parent_that_is_gone_is_no_way() -> None:
+    world = {1: Place(1), 2: Place(2, parents=frozenset({1, 99})), 3: Place(3, parents=frozenset({99}))}
+    assert set(calendar.muted([Window(1, ON, host=1)], world, NOW)) == {1, 2}
+
+
+def test_occurrences_are_as_many_as_asked_and_no_more() -> None:
+    rule = calendar.cron("@hourly", MINUTE, zone="UTC")
+    assert [len(calendar.occurrences(rule, NOW, n)) for n in (0, 1, 7)] == [0, 1, 7]
+    ended = replace(rule, ended=NOW + 2 * HOUR)
+    assert len(calendar.occurrences(ended, NOW + MINUTE, 9)) == 1
+    assert calendar.turns(ended, NOW + HOUR + MINUTE) is None
+
+
 # ---- refused ----
 
 
