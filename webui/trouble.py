@@ -19,7 +19,7 @@ WEEK = timedelta(days=7)
 MOST = 200
 SIMILAR = 5
 SHOWN_MEMBERS = 200
-STEPS = 500
+STEPS = 3000
 TOGETHER = timedelta(seconds=60)
 """Machines that join or leave within so much time are one line of the history."""
 SAME = timedelta(seconds=1)
@@ -194,8 +194,23 @@ def history(session: Session, incident: Incident, visible: ColumnElement[bool]) 
         steps.append(Step(incident.opened_at, gettext("It began"), incident.state, quote=incident.cause))
     if end is not None and "closed" not in kinds:
         steps.append(Step(end, gettext("It is over"), "up"))
+    if "joined" not in kinds:
+        steps += _members(session, incident, visible)
     steps.sort(key=lambda step: step.at, reverse=True)
     return _joined(steps)
+
+
+def _members(session: Session, incident: Incident, visible: ColumnElement[bool]) -> list[Step]:
+    """Machines that became unreachable because of it, and those that came back before it was over."""
+    rows = session.execute(
+        select(IncidentMember.host_id, Host.name, IncidentMember.since, IncidentMember.until)
+        .join(Host, Host.id == IncidentMember.host_id)
+        .where(IncidentMember.incident_id == incident.id, visible)
+        .limit(STEPS)
+    ).all()
+    came = [Step(since, "joined", "unreachable", machines=((id, name),)) for id, name, since, _ in rows]
+    went = [Step(until, "left", "up", machines=((id, name),)) for id, name, _, until in rows if until is not None]
+    return came + went
 
 
 def tree(session: Session, incident: Incident, visible: ColumnElement[bool]) -> tuple[list[Branch], int]:

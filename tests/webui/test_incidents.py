@@ -199,6 +199,20 @@ def test_machines_that_joined_together_are_one_line(rina: Visitor, town: Town, s
     assert "3 machines behind it could not be reached" in text
 
 
+def test_machines_behind_are_in_the_history_also_where_only_the_tree_knows_them(
+    rina: Visitor, town: Town, session: Session
+) -> None:
+    incident = opened(town, town.machine("sw-01", "10.0.0.2", "down"))
+    hosts = [town.machine(f"pc-{n}", f"10.0.1.{n}", "unreachable") for n in range(3)]
+    behind(town, incident, *hosts)
+    gone = session.scalars(select(IncidentMember).where(IncidentMember.host_id == hosts[0].id)).one()
+    gone.until = town.now
+    session.commit()
+    text = rina.get(f"/incidents/{incident.id}").text
+    assert text.count("3 machines behind it became unreachable") == 1
+    assert text.count("1 machine behind it can be reached again") == 1
+
+
 def test_home_folds_what_is_behind_a_dead_switch_into_its_line(rina: Visitor, town: Town, session: Session) -> None:
     switch = town.machine("sw-01", "10.0.0.2", "down")
     hosts = [town.machine(f"pc-{n}", f"10.0.1.{n}", "unreachable") for n in range(4)]
