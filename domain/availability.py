@@ -63,7 +63,7 @@ def over(states: Iterable[Interval], maintenance: Iterable[Interval], begin: dat
     if end < begin:
         raise ValueError("a period ends after it begins.")
     rows = list(states)
-    own = [piece for piece in (_cut(row, begin, end) for row in rows) if piece is not None]
+    own = _joined([piece for piece in (_cut(row, begin, end) for row in rows) if piece is not None])
     quiet = [piece for piece in (_cut(row, begin, end) for row in maintenance) if piece is not None]
     spent = dict.fromkeys((*TOLD, UNKNOWN, MAINTENANCE), 0.0)
     pieces = _pieces(own, quiet, begin, end)
@@ -88,6 +88,17 @@ def _cut(row: Interval, begin: datetime, end: datetime) -> tuple[datetime, datet
     """The part of an interval that lies within the period."""
     since, until = max(row[0], begin), min(row[1] or end, end)
     return (since, until, row[2]) if since < until else None
+
+
+def _joined(own: Sequence[tuple[datetime, datetime, str]]) -> list[tuple[datetime, datetime, str]]:
+    """Records of one state that touch are one."""
+    found: list[tuple[datetime, datetime, str]] = []
+    for since, until, state in sorted(own, key=lambda row: (row[2], row[0])):
+        if found and found[-1][2] == state and since <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], until), state
+        else:
+            found.append((since, until, state))
+    return found
 
 
 def _pieces(
@@ -130,4 +141,4 @@ def _outages(
 
 def _held(own: Sequence[tuple[datetime, datetime, str]], state: str, since: datetime, until: datetime) -> bool:
     """Whether the state itself went on between the two moments."""
-    return since == until or any(row[2] == state and row[0] <= since and row[1] >= until for row in own)
+    return any(row[2] == state and row[0] <= since and row[1] >= until for row in own)

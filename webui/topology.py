@@ -42,11 +42,15 @@ class Behind:
 
 @dataclass(frozen=True)
 class Trace:
-    """What the newest trace of the way to a machine came to. `hops` are (address, machine id or None, its name)."""
+    """What the newest trace of the way to a machine came to: nothing where it was not `found`, that is, did not answer.
+
+    `hops` are (address, machine id or None, its name).
+    """
 
     asked: bool
     pending: bool
     silent: bool
+    found: bool
     note: str
     hops: tuple[tuple[str, int | None, str], ...]
 
@@ -224,7 +228,7 @@ def _trace(host: Host) -> Trace:
         .limit(1)
     )
     if newest is None:
-        return Trace(False, False, False, "", ())
+        return Trace(False, False, False, False, "", ())
     row = session.get(Found, (newest.id, host.address))
     path = [str(hop) for hop in (row.seen.get("path") or ())] if row else []
     known = {one.address: (one.id, one.name) for one in session.scalars(select(Host).where(Host.address.in_(path)))}
@@ -234,6 +238,7 @@ def _trace(host: Host) -> Trace:
         True,
         pending,
         newest.done_at is None and not pending,
+        row is not None,
         newest.note,
         tuple((hop, *known.get(hop, (None, ""))) for hop in path),
     )

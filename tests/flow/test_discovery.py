@@ -19,12 +19,13 @@ from sqlalchemy.orm import Session
 from config import database
 from config.vault import Opener
 from domain.clock import Steady
+from domain.health import Policy
 from domain.inventory import Check, Host
 from domain.requests import Discovery
 from poller import discovery
 from poller.discovery import Bucket, Discoveries
 from poller.lanes import Lanes
-from poller.plan import Plan, load
+from poller.plan import HostPlan, Plan, load
 from tests.namespaces import Namespace
 
 ADDRESS = "127.0.9.1"
@@ -195,6 +196,24 @@ async def test_where_the_way_cannot_be_traced_a_sentence_says_so(
     row = await office.until_done(id)
     assert "raw sockets" in row.note
     assert office.found()["127.0.9.7"]["path"] == []
+
+
+async def test_the_way_to_a_watched_machine_is_traced_where_it_alone_is_asked_for(
+    office: Office, peers: Peers, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "_trace", lambda address: ["127.0.9.1"])
+    host = HostPlan(1, "watched", "127.0.9.17", Policy(), ())
+    office.plan = Plan({1: host})
+    for address in ("127.0.9.17", "127.0.9.18"):
+        peers.listen(address, 22, b"SSH-2.0-x\r\n")
+    for addresses, path in ((["127.0.9.17"], ["127.0.9.1"]), (["127.0.9.17", "127.0.9.18"], [])):
+        id = office.ask(addresses)
+        with engine.begin() as connection:
+            connection.execute(text("delete from found"))
+            connection.execute(text("update discovery set trace = true"))
+        await office.until_done(id)
+        seen = office.found()["127.0.9.17"]
+        assert (seen["watched"], seen["path"]) == ("watched", path)
 
 
 def test_a_certificate_is_read_and_not_believed() -> None:

@@ -54,6 +54,18 @@ def test_an_outage_with_maintenance_in_its_middle_is_one_outage_and_that_time_is
     assert [(one.begin, one.end, one.seconds) for one in found.outages] == [(at(2), at(8), 5 * 3600)]
 
 
+@pytest.mark.parametrize("border", [4, 4.5, 5])
+def test_an_outage_kept_in_two_records_is_one_outage_wherever_maintenance_cuts_it(border: float) -> None:
+    told = rows((-5, 2, "up"), (2, border, "down"), (border, 8, "down"), (8, None, "up"))
+    for quiet in ([], rows((4, 5, "maintenance"))):
+        found = availability.over(told, quiet, BEGIN, END)
+        assert [(one.begin, one.end) for one in found.outages] == [(at(2), at(8))]
+
+
+def test_half_a_second_counts() -> None:
+    assert availability.over(rows((0, 0.5 / 3600, "up")), [], BEGIN, END).share == 1.0
+
+
 def test_two_outages_with_maintenance_and_health_between_are_two_newest_first() -> None:
     found = availability.over(
         rows((0, 2, "down"), (2, 4, "up"), (4, 6, "down"), (6, None, "up")), rows((1.5, 4.5, "maintenance")), BEGIN, END

@@ -13,6 +13,7 @@ from domain.inventory import Division, Host, Person
 from domain.records import Change, Incident, IncidentEvent, IncidentMember, Latest, StateInterval, Track
 from tests.webui.cast import OpenBrowser, Town, Visitor
 from tests.webui.test_pages import accessible, enter, evaluate
+from webui import standing
 
 
 def opened(town: Town, host: Host, state: str = "down", *, minutes: float = 7, cause: str = "", **more: object) -> Incident:  # fmt: skip
@@ -343,6 +344,27 @@ def test_an_up_machine_nobody_has_looked_at_for_three_intervals_is_shown_unknown
     assert 'pantau_machines{state="up"} 0' in rina.get("/metrics").text
     set_newest(session, host, town.now - timedelta(seconds=100))
     assert 'data-state="up"' in rina.get("/machines").text
+
+
+def test_the_terminal_knows_silence_maintenance_and_who_is_on_it(town: Town, person: Person, session: Session) -> None:
+    quiet, down, planned = (town.machine(n, "10.0.0.9", s) for n, s in (("fs", "up"), ("db", "down"), ("mail", "down")))
+    set_newest(session, quiet, town.now - timedelta(minutes=5))
+    opened(town, down, owner_id=person.id, acknowledged_at=town.now)
+    session.add(
+        StateInterval(subject=f"maintenance:{planned.id}", host_id=planned.id, since=town.now, state="maintenance")
+    )
+    session.commit()
+    told = standing.read(session)
+    assert [(one.machine, one.state, one.owner) for one in told.problems] == [
+        ("db", "down", "Rina"),
+        ("fs", "unknown", ""),
+    ]
+    assert "No look for 5 minutes" in told.problems[1].reason
+    assert told.as_json()["maintenance"] == ["mail"]
+    assert "1 machine is under maintenance." in told.as_text()
+    assert "(Rina is on it)" in told.as_text()
+    patient = standing.read(session, usual=600)
+    assert [one.machine for one in patient.problems] == ["db"]
 
 
 def test_a_slow_check_is_patient_and_a_switched_off_machine_is_never_stale(

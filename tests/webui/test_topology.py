@@ -97,6 +97,20 @@ def test_a_trace_nobody_answers_says_so_and_can_be_asked_again(rina: Visitor, to
     assert len(session.scalars(select(Discovery)).all()) == 2
 
 
+def test_a_machine_that_does_not_answer_cannot_be_traced_and_the_page_says_so(
+    rina: Visitor, town: Town, session: Session
+) -> None:
+    far = town.machine("far", "10.9.0.1", "down")
+    asked = Discovery(id="x", addresses=["10.9.0.1"], rate=50, done_at=town.now)
+    session.add(asked)
+    session.commit()
+    page = f"/machines/{far.id}/way"
+    assert "It does not answer now" in rina.get(page).text
+    session.add(Found(discovery_id="x", address="10.9.0.1", place=0, seen={"path": []}))
+    session.commit()
+    assert "it is a neighbour" in rina.get(page).text
+
+
 def test_a_hypervisor_that_tells_of_a_guest_is_suggested_as_its_parent(
     rina: Visitor, town: Town, session: Session
 ) -> None:
