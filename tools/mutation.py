@@ -28,6 +28,8 @@ PLACE = ROOT / ".mutation"
 KILLED, SURVIVED, UNTESTED = 1, 0, 33
 """mutmut's exit codes: what is neither of the last two was noticed, by a failed test or by never coming to an end."""
 CONTRACT = "Rules are pure"
+QUICK = "MUTATION_QUICK"
+"""Set in the environment: examples only."""
 LONG = ("test_two_weeks.py",)
 """Tests that simulate weeks: too slow to be run for each mutant, and no examples."""
 SPEECH = ("ValueError", "_Wrong", "ReplayError")
@@ -57,6 +59,8 @@ asyncio_default_fixture_loop_scope = "function"
 CONFTEST = '''
 """Quick examples first, a few of each property last, the same ones every time."""
 
+import os
+
 from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
@@ -67,7 +71,9 @@ settings.load_profile("mutation")
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: hasattr(getattr(item, "obj", None), "hypothesis"))
+    items.sort(key=lambda item: item.get_closest_marker("hypothesis") is not None)
+    if os.environ.get("MUTATION_QUICK"):
+        items[:] = [item for item in items if item.get_closest_marker("hypothesis") is None]
 '''
 
 
@@ -132,29 +138,41 @@ def write(path: Path, text: str) -> None:
 
 
 def functions(modules: list[str], scores: dict[str, Score]) -> None:
-    """What mutmut makes of the functions; what survived before is run again."""
+    """What mutmut makes of the functions: the examples first, then, for what they let live, the properties too."""
+    for examples_only in (True, False):
+        if not (names := waiting(modules)):
+            break
+        words = [str(Path(sys.executable).parent / "mutmut"), "run", "--max-children", "1", *names]
+        environment = {**os.environ, QUICK: "1" if examples_only else ""}
+        done = subprocess.run(words, cwd=PLACE, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.stdout[-4000:] + done.stderr[-2000:])
+    os.chdir(PLACE)  # mutmut reads its settings from where it stands
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+
     for name in modules:
-        meta = PLACE / "mutants" / "domain" / f"{name}.py.meta"
-        if meta.exists():
-            stored = json.loads(meta.read_text())
-            stored["exit_code_by_key"] = {
-                key: None if code in (SURVIVED, UNTESTED) else code for key, code in stored["exit_code_by_key"].items()
-            }
-            meta.write_text(json.dumps(stored))
-    mutmut = str(Path(sys.executable).parent / "mutmut")
-    named = [f"domain.{name}.*" for name in modules] if modules != rule_modules() else []
-    words = [mutmut, "run", "--max-children", "1", *named]
-    done = subprocess.run(words, cwd=PLACE, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stdout[-4000:] + done.stderr[-2000:])
+        codes = verdicts(name)
+        scores[name].made += len(codes)
+        for key in [key for key, code in codes.items() if code in (SURVIVED, UNTESTED)]:
+            scores[name].left.append(f"# {key}\n{get_diff_for_mutant(key, path=f'domain/{name}.py')}")
+
+
+def waiting(modules: list[str]) -> list[str]:
+    """What to run: everything that has no verdict or survived; all of a module that is new or changed."""
+    names = []
     for name in modules:
-        meta = PLACE / "mutants" / "domain" / f"{name}.py.meta"
-        stored = json.loads(meta.read_text())["exit_code_by_key"] if meta.exists() else {}
-        scores[name].made += len(stored)
-        for key, code in stored.items():
-            if code in (SURVIVED, UNTESTED):
-                shown = subprocess.run([mutmut, "show", key], cwd=PLACE, capture_output=True, text=True, check=False)
-                scores[name].left.append(shown.stdout)
+        source, meta = PLACE / "domain" / f"{name}.py", PLACE / "mutants" / "domain" / f"{name}.py.meta"
+        if not meta.exists() or source.stat().st_mtime > (PLACE / "mutants" / "domain" / f"{name}.py").stat().st_mtime:
+            names.append(f"domain.{name}.*")
+        else:
+            names += [key for key, code in verdicts(name).items() if code in (None, SURVIVED, UNTESTED)]
+    return names
+
+
+def verdicts(name: str) -> dict[str, int | None]:
+    meta = PLACE / "mutants" / "domain" / f"{name}.py.meta"
+    found: dict[str, int | None] = json.loads(meta.read_text())["exit_code_by_key"] if meta.exists() else {}
+    return found
 
 
 def outside(modules: list[str], scores: dict[str, Score]) -> None:
