@@ -74,7 +74,9 @@ def test_a_cut_router_is_one_problem_and_one_recovery_with_all_behind_it_listed(
     up, there, cable = site
     cut_and_mended(up, there, cable)
     time.sleep(3)
-    assert up.query(NOTICES) == [("problem", "router"), ("recovery", "router")], up.query("select kind, subject, state, at from notice order by id")
+    assert up.query(NOTICES) == [("problem", "router"), ("recovery", "router")], up.query(
+        "select kind, subject, state, at from notice order by id"
+    )
     assert up.query("select count(*), count(until) from incident_member") == [(BEHIND, BEHIND)]
     assert up.query("select h.name from change c join host h on h.id = c.host_id where c.to_state = 'down'") == [
         ("router",)
