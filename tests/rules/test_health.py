@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from domain.flapping import Flaps
 from domain.health import (
+    Change,
     Outcome,
     Policy,
     Result,
+    Road,
     Track,
+    calm,
     combine,
+    decide,
     disable,
+    doubt,
     enable,
+    excuse,
     fold,
     outcome_of,
     reach_outcome_of,
+    release,
     resume,
     stale,
 )
@@ -189,3 +198,142 @@ def test_grey_after_a_told_outage_is_news_for_admins_again() -> None:
     again, third = tell(folded("ouuu", 360, down), 540)
     assert [notice.kind for notice in (*first, *second, *third)] == ["check_problem", "problem", "check_problem"]
     assert tell(folded("o", 600, again), 600)[1][0].kind == "recovery"
+
+
+def turns(words: str, policy: Policy | None = None, road: Road = "clear") -> list[Change]:
+    """The changes of one result a minute: o = ok, f = fail, u = unknown."""
+    track, found = Track(), []
+    meanings: dict[str, Outcome] = {"o": "ok", "f": "fail", "u": "unknown"}
+    for number, word in enumerate(words):
+        track, change = fold(track, Result(number * 60 + 1, meanings[word], number * 60), policy or Policy(), road)
+        found += [change] if change else []
+    return found
+
+
+def test_every_change_says_why() -> None:
+    assert turns("offfo") == [
+        Change("pending", "up", 0, 1, "answered"),
+        Change("up", "down", 60, 181, "failed"),
+        Change("down", "up", 240, 241, "answered"),
+    ]
+    assert turns("ouuu")[1] == Change("up", "unknown", 60, 181, "unasked")
+    assert turns("fff", road="blocked") == [Change("pending", "unreachable", 0, 121, "blocked")]
+    assert turns("ffffff", road="blocked")[1:] == turns("fff", road="waiting") == []
+    assert stale(folded("o"), 181, Policy())[1] == Change("up", "unknown", 0, 181, "stale")
+    closed, change = disable(folded("o"), 70)
+    assert change == Change("up", "disabled", 70, 70, "disabled")
+    assert enable(closed, 80)[1] == Change("disabled", "pending", 80, 80, "enabled")
+
+
+def test_what_is_switched_off_is_closed_whole_and_once() -> None:
+    flapping = Flaps("of", True, True, (1.0,), 2.0)
+    known = Track(
+        "down", 10, 3, 10, seen=130, started=130, rids=("a",), stale=True, told=Told("down"), flaps=flapping, cause="sw"
+    )
+    closed, _ = disable(known, 200)
+    assert closed == Track("disabled", 200, started=130, rids=("a",))
+    assert disable(closed, 300) == (closed, None)
+    assert fold(closed, Result(300, "fail"), Policy()) == (closed, None)
+    assert stale(closed, 10_000, Policy()) == (closed, None)
+    assert decide(closed, Policy(), "blocked", 300) == (closed, None)
+    begun, _ = enable(closed, 400)
+    assert begun == Track("pending", 400, started=130, rids=("a",))
+    assert enable(begun, 500) == (begun, None)
+
+
+def test_only_what_is_not_down_yet_and_not_stale_is_decided_by_another_way() -> None:
+    failing = folded("offf", track=Track("unreachable"))
+    assert decide(failing, Policy(), "clear", 200)[0].state == "down"
+    for state in ("down", "disabled"):
+        track = Track(state, failures=3, first_failure=5)  # type: ignore[arg-type]
+        assert decide(track, Policy(), "clear", 200) == (track, None)
+    aged = Track("up", failures=3, first_failure=5, stale=True)
+    assert decide(aged, Policy(), "clear", 200) == (aged, None)
+    lost = Track("unreachable", failures=3, first_failure=5)
+    assert decide(lost, Policy(), "blocked", 200) == (lost, None)
+
+
+def test_a_host_let_go_counts_only_looks_that_set_out_afterwards() -> None:
+    lost = Track("unreachable", 10, 3, 10, seen=130, started=130)
+    free = release(lost, 150)
+    assert free == Track("unreachable", 10, seen=130, started=130, fresh=150)
+    assert release(Track("up"), 150) == Track("up")
+    early, change = fold(free, Result(155, "fail", 149), Policy(attempts=1))
+    assert (early.state, early.failures, change) == ("unreachable", 0, None)
+    late, change = fold(free, Result(155, "fail", 150), Policy(attempts=1))
+    assert (late.state, late.fresh) == ("down", None) and change is not None and change.since == 150
+    up, _ = fold(free, Result(155, "ok", 149), Policy())
+    assert (up.state, up.fresh, up.since) == ("up", None, 149)
+
+
+def test_a_doubt_about_the_way_is_remembered_until_a_look_sets_out_after_it() -> None:
+    failing = folded("off")
+    doubted = doubt(failing, 130)
+    assert doubted == replace(failing, fresh=130)
+    assert fold(doubted, Result(135, "fail", 129), Policy(attempts=2))[1] is None
+    assert fold(doubted, Result(195, "fail", 180), Policy(attempts=2))[0].state == "down"
+
+
+def test_raw_results_are_comings_and_goings_only_where_the_way_is_clear() -> None:
+    ok = folded("o")
+    assert fold(ok, Result(60, "fail"), Policy())[0].flaps.window == "of"
+    for road in ("waiting", "blocked"):
+        assert fold(ok, Result(60, "fail"), Policy(), road)[0].flaps.window == "o"  # type: ignore[arg-type]
+        assert fold(folded("of"), Result(120, "ok"), Policy(), road)[0].flaps.window == "ofo"  # type: ignore[arg-type]
+    assert fold(ok, Result(60, "unknown"), Policy())[0].flaps.window == "o"
+
+
+def test_where_nothing_ends_the_very_same_track_comes_back() -> None:
+    calm_one = folded("of")
+    assert calm(calm_one, 1e9) is calm_one
+    clear = folded("fo")
+    assert excuse(clear) is clear
+    slow = replace(calm_one, flaps=Flaps("of", slow=True, turn=0))
+    assert calm(slow, 1800) == replace(calm_one, flaps=Flaps("of", turn=0))
+    late, change = fold(replace(slow, fresh=100), Result(1900, "fail", 90), Policy(interval=3600))
+    assert not late.flaps.slow and change is None
+
+
+def test_the_moments_of_flapping_are_moved_with_the_clock_too_and_only_when_it_was_set_back() -> None:
+    track = replace(folded("o", 1000), flaps=Flaps("o", slow=True, downs=(900.0,), turn=950.0), fresh=990.0)
+    woken = resume(track, 999)
+    assert (woken.seen, woken.flaps) == (999, Flaps("o", slow=True, downs=(899.0,), turn=949.0))
+    assert (woken.fresh, woken.first_ok) == (989, 999)
+    assert resume(track, 1000) is track
+    assert resume(track, 999.5).seen == 999.5
+
+
+def test_an_interval_may_be_shorter_than_a_second() -> None:
+    assert Policy(interval=0.5).patience == 1.5
+
+
+def test_a_result_without_an_id_is_not_told_apart_from_one_of_the_same_start() -> None:
+    named, _ = fold(Track(), Result(5, "fail", start=0, rid="a"), Policy())
+    assert fold(named, Result(6, "fail", start=0), Policy()) == (named, None)
+    bare, _ = fold(Track(), Result(5, "fail", start=0), Policy())
+    assert fold(bare, Result(6, "fail", start=0, rid="a"), Policy()) == (bare, None)
+
+
+def test_one_outcome_of_many_is_read_from_the_answers_not_from_the_names() -> None:
+    assert combine({"ok": "fail", "fail": "unknown"}) == "fail"
+
+
+def test_grey_forgets_a_row_of_answers_and_keeps_who_has_it_in_hand() -> None:
+    waiting = folded("fffo", track=Track(), start=0.0)
+    assert waiting.state == "up"
+    slow = Policy(recover_after=2)
+    track = Track()
+    for number, word in enumerate(["ok", "unknown", "unknown", "unknown"]):
+        track, _ = fold(track, Result(number * 60.0, word), slow)  # type: ignore[arg-type]
+    assert (track.state, track.oks, track.first_ok) == ("unknown", 0, None)
+    down = acknowledge(folded("fff"))
+    assert fold(down, Result(180, "fail"), Policy())[0].told.acknowledged
+    lost, _ = fold(replace(down, state="up", failures=2), Result(180, "fail"), Policy(), "blocked")
+    assert (lost.state, lost.told.acknowledged) == ("unreachable", True)
+    assert fold(down, Result(180, "ok"), Policy())[0].told.acknowledged is False
+
+
+def test_a_grey_host_whose_key_is_refused_is_owed_a_word_of_its_own() -> None:
+    track = Track("unknown", 10, unknowns=2, first_unknown=10, seen=60, started=60, told=Told(check="poller"))
+    after, _ = fold(track, Result(120, "unknown"), Policy())
+    assert after.told == Told()

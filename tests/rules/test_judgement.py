@@ -264,7 +264,7 @@ def test_everything_beside_the_subjects_is_stored_and_taken_over() -> None:
     stored = json.loads(json.dumps(rules.to_json()))
     assert sorted(stored) == ["crowds", "muted", "uplink", "watch"]
     assert stored["muted"] == ["a", "x"] and stored["watch"] == {"silent": True}
-    assert stored["crowds"]["all"]["members"] == ["cpu10", "cpu11"]
+    assert stored["crowds"]["all"]["sent"] == 400
     fed(rules, "m0", "ok", 401)
     fed(rules, "m1", "unknown", 402)
     rules._line.uplink = replace(rules.uplink, suspected=402)
