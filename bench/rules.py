@@ -62,9 +62,9 @@ def folded() -> Counter[str]:
     return said
 
 
-def judged(parents: bool = True, numbers: bool = False, uplink: bool = False) -> Counter[str]:
-    """The engine as the poller uses it: a tick every five seconds' worth of looks; with a number a look where asked."""
-    rules = Judgement(Suspicion(("gw",)) if uplink else None)
+def judged(parents: bool = True, numbers: bool = False, ticks: bool = False) -> Counter[str]:
+    """The engine as the poller uses it: with a number each look, and a tick every five seconds, where asked."""
+    rules = Judgement(Suspicion(("gw",)))
     above = {f"h{host}": ("h0",) if parents and host else () for host in range(HOSTS)}
     rules.arrange(dict.fromkeys(above, Policy()), Topology(above), 0.0)
     said: Counter[str] = Counter()
@@ -72,7 +72,7 @@ def judged(parents: bool = True, numbers: bool = False, uplink: bool = False) ->
         events = rules.result(host, Result(t, outcome, t, f"{host}-{t}"))
         if numbers and outcome == "ok":
             events += rules.sample(f"cpu {host}", host, t, 50.0 + number % 45, LEVELS, 60.0, t)
-        if number % (HOSTS // 12) == 0:
+        if ticks and number % (HOSTS // 12) == 0:
             events += rules.tick(t)
         rules.touched.clear()
         for event in events:
@@ -115,7 +115,8 @@ def main() -> None:
         ("fold and tell, each host alone", folded),
         ("the engine, no ways", lambda: judged(parents=False)),
         ("the engine, all behind one router", judged),
-        ("the same, with uplink, three limits and bands on a number each", lambda: judged(numbers=True, uplink=True)),
+        ("the same, and a number each against three limits", lambda: judged(numbers=True)),
+        ("the same, and told every five seconds that time passes", lambda: judged(numbers=True, ticks=True)),
         ("a router cut and nothing else", storm),
         ("a whole replay of the same file", replayed),
         ("Nagios' flapping formula alone", lambda: peers(Nagios)),
