@@ -24,7 +24,7 @@ from poller.ears import Ears
 from poller.lanes import Lanes
 from poller.normals import Normals, Ready
 from poller.plan import HostPlan, Plan, load, maintained
-from poller.recorder import Displaced, Recorder
+from poller.recorder import Displaced, Recorder, Unreadable
 from poller.reports import Reports
 from poller.round import look_round
 from poller.schedule import TICK, Clock, Schedule, Work
@@ -45,7 +45,7 @@ def run(settings: Settings) -> int:
     """Be a poller until told to stop. The exit code: 0 stopped, 1 cannot work (the sentence is logged)."""
     try:
         asyncio.run(_Poller(settings).work())
-    except (vault.VaultError, database.DatabaseError, Displaced) as error:
+    except (vault.VaultError, database.DatabaseError, Displaced, Unreadable) as error:
         _log.error("%s", error)
         return 1
     except OSError as error:

@@ -49,6 +49,10 @@ class Displaced(Exception):
     """Another poller has written for this site: this one must stop at once."""
 
 
+class Unreadable(Exception):
+    """What the rules remember was stored by another version; the message says what to do."""
+
+
 class Recorder:
     """Keeps order and loses nothing: a page is in the database, or in the spool, or still being written.
 
@@ -80,10 +84,16 @@ class Recorder:
         self.written = 0
 
     async def open(self) -> None:
-        """Replay the spool, then load what is remembered. Raises psycopg.OperationalError when PostgreSQL is away."""
+        """Replay the spool, then load what is remembered.
+
+        Raises psycopg.OperationalError when PostgreSQL is away, Unreadable for what this version does not understand.
+        """
         await self._connect()
         await self._drain()
-        self.judge = Judge(await self._load(), self._steady, self._references, self._normals)
+        try:
+            self.judge = Judge(await self._load(), self._steady, self._references, self._normals)
+        except ValueError as error:
+            raise Unreadable(f"What the rules remember cannot be read: {error}") from None
 
     def add(self, round: Round) -> None:
         """A round to record; written within EVERY seconds when PostgreSQL is there."""

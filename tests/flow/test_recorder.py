@@ -15,7 +15,7 @@ from domain.reading import Cost, Fact, Measure, Reading
 from poller.chores import make_partitions, retire, roll_up
 from poller.page import Page
 from poller.plan import Limit
-from poller.recorder import Displaced
+from poller.recorder import Displaced, Unreadable
 from poller.spool import Spool
 from tests.flow.conftest import START, Desk, answered, silent
 
@@ -283,3 +283,11 @@ def test_a_page_an_earlier_version_left_in_the_spool_is_still_written() -> None:
     del written["costs"]
     page = Page.parse(json.dumps(written).encode())
     assert (page.seq, page.costs) == (7, [])
+
+
+async def test_a_memory_of_a_newer_version_is_refused_with_a_sentence(desk: Desk, engine: Engine) -> None:
+    with engine.begin() as connection:
+        newer = {"data": json.dumps({"watch": {"new": 1}})}
+        connection.execute(text("insert into standing (site_id, data) values (1, :data)"), newer)
+    with pytest.raises(Unreadable, match="written by a newer one. Run that version"):
+        await desk.recorder()
