@@ -221,6 +221,24 @@ def decide(track: Track, policy: Policy, road: Road, at: float) -> tuple[Track, 
     return (track, None) if verdict is None else _turn(track, *verdict, at=at)
 
 
+def reroute(track: Track, policy: Policy, road: Road, at: float) -> tuple[Track, Change | None]:
+    """The track when the way to its subject is another than before, and the change that follows from it (R10).
+
+    What is cut off is let go once the way is open; what waited for a doubt to end is decided when the way is gone,
+    and by its next failure when the way is well. The same object comes back where nothing follows.
+    """
+    if track.state == "unreachable" and road == "blocked":
+        return (track if track.fresh is None else replace(track, fresh=None)), None
+    if track.state == "unreachable" and track.fresh is None:
+        return release(track, at), None
+    if road == "clear":
+        waited = track.state != "down" and track.failures >= policy.attempts
+        return (doubt(track, at) if waited else track), None
+    if track.unknowns or not track.failures:
+        return track, None
+    return decide(excuse(track), policy, road, at)
+
+
 def release(track: Track, since: float) -> Track:
     """The way is open again from `since` on: what is unreachable is down only after a fresh row of failures (R10)."""
     if track.state != "unreachable":

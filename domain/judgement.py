@@ -317,16 +317,7 @@ class Judgement:
             before = self.hosts.get(host)
             if before is None:
                 continue
-            road = self._road(host)
-            track, change = before, None
-            if before.state == "unreachable" and road == "blocked":
-                track = before if before.fresh is None else replace(before, fresh=None)
-            elif before.state == "unreachable" and before.fresh is None:
-                track = health.release(before, now)
-            elif road == "clear" and before.state != "down" and before.failures >= self._policy(host).attempts:
-                track = health.doubt(before, now)
-            elif road != "clear" and not before.unknowns and before.failures:
-                track, change = health.decide(health.excuse(before), self._policy(host), road, now)
+            track, change = health.reroute(before, self._policy(host), self._road(host), now)
             cause = self._cause(track, host)
             if track is before and cause == before.cause:
                 continue
