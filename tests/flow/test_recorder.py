@@ -289,5 +289,5 @@ async def test_a_memory_of_a_newer_version_is_refused_with_a_sentence(desk: Desk
     with engine.begin() as connection:
         newer = {"data": json.dumps({"watch": {"new": 1}})}
         connection.execute(text("insert into standing (site_id, data) values (1, :data)"), newer)
-    with pytest.raises(Unreadable, match="written by a newer one. Run that version"):
+    with pytest.raises(Unreadable, match=r"written by a newer one\. Run that version"):
         await desk.recorder()
