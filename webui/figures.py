@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from domain.inventory import Threshold
 from webui.language import gettext, lazy_gettext, locale
+from webui.normals import Area
 from webui.ranges import zone
 from webui.series import Key, Line
 from webui.units import FLAGS, Scale, is_share, low_is_bad, say, scale
@@ -183,9 +184,10 @@ def preview(
     outages: Sequence[Outage],
     begin: datetime,
     end: datetime,
+    usual: Area | None = None,
 ) -> Markup:
     """The chart as the server draws it: real data in the first paint, and all there is without JavaScript."""
-    top = _top(lines, limits)
+    top = _top(lines, limits, usual)
     span = (end - begin).total_seconds() or 1.0
     bands = [
         Markup('<path class="outage" d="M{:.1f} 0V{}H{:.1f}V0z"/>').format(
@@ -200,9 +202,10 @@ def preview(
         if at <= top
     ]
     paths = [_path(line, begin, end, top, index) for index, line in enumerate(lines)]
+    normal = [] if usual is None else [_normal(usual, begin, end, top)]
     return Markup(
         '<svg class="plot" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>'
-    ).format(WIDE, TALL, Markup("").join([*bands, *grid, *bars, *paths]))
+    ).format(WIDE, TALL, Markup("").join([*normal, *bands, *grid, *bars, *paths]))
 
 
 def figure(
@@ -212,6 +215,7 @@ def figure(
     outages: Sequence[Outage],
     begin: datetime,
     end: datetime,
+    usual: Area | None = None,
 ) -> dict[str, Any]:
     """{"data", "layout"} for Plotly; times on the reader's clock, values in the unit the axis names."""
     scale = _scale(lines)
@@ -231,7 +235,7 @@ def figure(
     ]
     axis: dict[str, Any] = {"rangemode": "tozero", "fixedrange": True}
     if scale.share:
-        axis |= {"tickformat": ".0%", "range": [0, _top(lines, limits)]}
+        axis |= {"tickformat": ".0%", "range": [0, _top(lines, limits, usual)]}
     elif scale.unit:
         axis |= {"ticksuffix": f" {scale.unit}"}
     bars, notes = _limits(lines, limits, scale)
@@ -242,7 +246,7 @@ def figure(
         "showlegend": False,
         "hovermode": "x unified",
         "separators": ",." if locale().language == "id" else ".,",
-        "shapes": [*(_band(outage) for outage in outages), *bars],
+        "shapes": [*([_shape(usual, scale)] if usual else []), *(_band(outage) for outage in outages), *bars],
         "annotations": notes,
     }
     return {"data": data, "layout": layout}
@@ -308,9 +312,26 @@ def _band(outage: Outage) -> dict[str, Any]:
     return {"type": "rect", "name": "outage", "xref": "x", "yref": "paper", "x0": _local(begin), "x1": _local(end), "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}}  # fmt: skip
 
 
-def _top(lines: Sequence[Line], limits: Sequence[Threshold]) -> float:
+def _normal(usual: Area, begin: datetime, end: datetime, top: float) -> Markup:
+    """What is usual, as an area behind the lines."""
+    span = (end - begin).total_seconds() or 1.0
+    there = [((at - begin).total_seconds() / span * WIDE, low, high) for at, low, high in usual.corners]
+    edge = [f"{x:.1f} {_y(high / top):.1f}" for x, _, high in there]
+    edge += [f"{x:.1f} {_y(low / top):.1f}" for x, low, _ in reversed(there)]
+    return Markup('<path class="normal" d="M{}z"/>').format("L".join(edge))
+
+
+def _shape(usual: Area, scale: Scale) -> dict[str, Any]:
+    """The same for Plotly."""
+    edge = [f"{_local(at).replace('T', '_')},{high / scale.by:.5g}" for at, _, high in usual.corners]
+    edge += [f"{_local(at).replace('T', '_')},{low / scale.by:.5g}" for at, low, _ in reversed(usual.corners)]
+    return {"type": "path", "name": "normal", "path": f"M{'L'.join(edge)}Z", "layer": "below", "line": {"width": 0}}
+
+
+def _top(lines: Sequence[Line], limits: Sequence[Threshold], usual: Area | None = None) -> float:
     """How high the axis goes. Shares fill the whole scale, except lines that stay so low that it would hide them."""
     highest = max((max(line.known) for line in lines if line.known), default=0.0)
+    highest = max(highest, usual.top if usual else 0.0)
     if lines and _share(lines[0]):
         near = [at for _, at in _drawn(lines, limits)]
         return max(1.0, highest) if highest > 0.1 or near else max(0.05, highest * 1.3)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from webui import figures
+from domain.baseline import Usual
+from webui import figures, normals
 from webui.language import gettext, lazy_gettext
 from webui.looked import STATES, Present
 from webui.series import Key
@@ -27,6 +29,7 @@ FIRST = (
     ("system.uptime", lazy_gettext("Running for")),
 )
 """What is looked for first, in this order, with a short name."""
+NOTHING: Mapping[normals.Key, Usual] = MappingProxyType({})
 MOST = 10
 LATER = ("system.uptime", "icmp.loss")
 """Shown only where what matters more has left room."""
@@ -41,22 +44,23 @@ class Numeral:
     part: str
     old: str
     state: str
+    usual: str = ""
 
 
-def headlines(values: Sequence[Present]) -> list[Numeral]:
-    """At most MOST numbers: of each measure its worst part."""
+def headlines(values: Sequence[Present], usual: Mapping[normals.Key, Usual] = NOTHING) -> list[Numeral]:
+    """At most MOST numbers: of each measure its worst part. `usual` says what is normal for them now."""
     by_name: dict[str, list[Present]] = defaultdict(list)
     for one in values:
         by_name[one.name].append(one)
     worst = {name: _worst(own) for name, own in by_name.items()}
     short = dict(FIRST)
     bad = sorted((n for n, one in worst.items() if one.state != "ok"), key=lambda n: STATES.index(worst[n].state))
-    usual = [name for name, _ in FIRST if name in worst and name not in LATER]
+    often = [name for name, _ in FIRST if name in worst and name not in LATER]
     rest = [name for name in _others(worst, values) if name not in short]
     late = [name for name in LATER if name in worst]
     room = MOST - len(late)
-    chosen = [*list(dict.fromkeys([*bad, *usual, *rest]))[:room], *late]
-    return [_numeral(worst[name], short.get(name)) for name in dict.fromkeys(chosen)]
+    chosen = [*list(dict.fromkeys([*bad, *often, *rest]))[:room], *late]
+    return [_numeral(worst[name], short.get(name), usual) for name in dict.fromkeys(chosen)]
 
 
 def _worst(own: Sequence[Present]) -> Present:
@@ -82,6 +86,8 @@ def _others(worst: dict[str, Present], values: Iterable[Present]) -> list[str]:
     return sorted(fit, key=lambda name: not is_share(name, worst[name].unit))
 
 
-def _numeral(one: Present, title: Any) -> Numeral:
+def _numeral(one: Present, title: Any, usual: Mapping[normals.Key, Usual]) -> Numeral:
     shown = title if title is not None else gettext(titles().get(one.name, one.name))
-    return Numeral(shown, say(one.amount, one.unit, one.name), one.part, one.old, one.state)
+    own = usual.get((one.check_id, one.name, one.part))
+    says = gettext("usually %(range)s", range=normals.usually(own, one.unit, one.name)) if own else ""
+    return Numeral(shown, say(one.amount, one.unit, one.name), one.part, one.old, one.state, says)

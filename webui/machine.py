@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from werkzeug.wrappers import Response as Plain
 
 from domain import inventory
+from domain.baseline import Usual
 from domain.clock import now
 from domain.heard import Note
 from domain.inventory import Host, HostKey
@@ -21,7 +22,21 @@ from domain.records import FactSeen, Incident
 from domain.requests import Look
 from probes import catalogue
 from probes.syslog import SEVERITIES
-from webui import access, board, costs, families, figures, headlines, looked, outages, series, store, topology, windows
+from webui import (
+    access,
+    board,
+    costs,
+    families,
+    figures,
+    headlines,
+    looked,
+    normals,
+    outages,
+    series,
+    store,
+    topology,
+    windows,
+)
 from webui.drawing import strip
 from webui.language import gettext, lazy_gettext
 from webui.limits import limits
@@ -111,7 +126,7 @@ def show(host_id: int) -> str:
     every = request.args.get("all") == "1"
     found = board.machine(access.person(), host.id)
     checks, pulse = looked.checks(host, moment), board.pulse(moment)
-    values = costs.without(looked.present(host, checks))
+    values, known = costs.without(looked.present(host, checks)), normals.bands(host.id)
     sections, folded = _sections(host, values, chosen, every)
     facts, other_facts = _facts(host)
     incidents, asked = _incidents(host), _asked(host)
@@ -129,7 +144,8 @@ def show(host_id: int) -> str:
         maintained=_maintained(host, moment),
         behind=topology.behind(host.id)[:BEHIND],
         checks=checks,
-        numbers=headlines.headlines(values),
+        numbers=headlines.headlines(values, normals.at(known, moment)),
+        learning=normals.state(known.values()),
         sections=sections,
         drawn=sum(len(section.boxes) for section in sections),
         folded=folded,
@@ -184,7 +200,8 @@ def draw(host_id: int, key: str) -> Response:
         abort(404)
     wanted = figures.choose(kind, every, looked.newest(host.id), request.args.get("part"))
     own = figures.ordered(kind, series.lines(chosen.begin, chosen.end, int(width / 1.5), sets, wanted))
-    return jsonify(figures.figure(kind, own, limits(host), down(host.id, chosen), chosen.begin, chosen.end))
+    usual = normals.area(normals.bands(host.id), own, chosen.begin, chosen.end)
+    return jsonify(figures.figure(kind, own, limits(host), down(host.id, chosen), chosen.begin, chosen.end, usual))
 
 
 def _fitting(age: timedelta) -> str:
@@ -224,15 +241,29 @@ def boxes(
 ) -> list[tuple[Any, Box]]:
     """What was planned, drawn; whatever stands first in a plan comes back with its chart. A chart without a value is none."""
     by_key = {Key(line.check_id, line.name, line.part, line.unit): line for line in lines}
-    bars, red = limits(host), down(host.id, chosen)
+    bars, red, known = limits(host), down(host.id, chosen), normals.bands(host.id)
+    present = normals.at(known, chosen.end)
     drawn = []
     for whose, kind, keys in planned:
         own = figures.ordered(kind, [by_key[key] for key in keys if key in by_key])
         if own:
-            preview = figures.preview(own, bars, red, chosen.begin, chosen.end)
+            area = normals.area(known, own, chosen.begin, chosen.end)
+            preview = figures.preview(own, bars, red, chosen.begin, chosen.end, area)
             named = [(figures.label(kind, line), line) for line in own]
-            drawn.append((whose, Box(kind, named, preview, figures.says(kind, own, clock), _table(own, chosen))))
+            says = " ".join(filter(None, (figures.says(kind, own, clock), _usually(own, present, len(own) > 1))))
+            drawn.append((whose, Box(kind, named, preview, says, _table(own, chosen))))
     return drawn
+
+
+def _usually(lines: Sequence[Line], present: Mapping[normals.Key, Usual], named: bool) -> str:
+    """What is usual for the line whose normal the chart shows, in words."""
+    for line in lines:
+        usual = present.get((line.check_id, line.name, line.part))
+        if usual is not None:
+            said = gettext("Usually %(range)s at this hour.", range=normals.usually(usual, line.unit, line.name))
+            title = gettext(titles().get(line.name, line.name))
+            return f"{title} {line.part}".strip() + f": {said}" if named else said
+    return ""
 
 
 def _table(lines: Sequence[Line], chosen: Window) -> list[tuple[datetime, list[str]]]:

@@ -40,6 +40,7 @@
     hoverlabel: { bgcolor: token("--card"), bordercolor: token("--control"), font: { color: token("--text") } },
     shapes: layout.shapes.map((shape) => shape.name === "outage"
       ? { ...shape, fillcolor: token("--down"), opacity: 0.16 }
+      : shape.name === "normal" ? { ...shape, fillcolor: token("--muted"), opacity: 0.16 }
       : { ...shape, line: { ...shape.line, color: token(shape.name === "critical" ? "--down" : "--warning") } }),
     uirevision: location.pathname + location.search,
   });
