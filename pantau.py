@@ -416,21 +416,66 @@ def _print_reading(reading: Any, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.File("r", encoding="utf-8"))
-def replay(file: Any) -> None:
-    """Feed recorded results (JSON lines; - for standard input) through the rules and print what they would say."""
+@click.argument("file", type=click.File("r", encoding="utf-8"), required=False)
+@click.option("--host", "name", help="A machine: its stored results instead of a file.")
+@click.option("--from", "begin", default="14d", show_default=True, help="From when: 14d, 3h, or 2026-11-21T09:00.")
+@click.option("--to", "end", help="Until when; now, if not given.")
+@click.option("--limit", "limits", multiple=True, help="A limit to try: 'system.cpu.utilization > 85 % for 10 min'.")
+@click.option("--write", is_flag=True, help="Print the recording itself instead of what the rules say to it.")
+@click.pass_context
+def replay(
+    context: click.Context,
+    file: Any,
+    name: str | None,
+    begin: str,
+    end: str | None,
+    limits: tuple[str, ...],
+    write: bool,
+) -> None:
+    """Feed recorded results through the rules and print what they would say.
+
+    FILE is JSON lines (- for standard input); with --host the stored results of a machine are taken instead.
+    """
     from domain.replay import ReplayError
     from domain.replay import replay as run
 
+    if (file is None) == (name is None):
+        stop("give either a FILE, or --host with the name of a machine.")
+    source: Any = file
+    if name is not None:
+        source = _recorded(settings_from(context), name, begin, end, limits)
+    elif limits or write or end:
+        stop("--limit, --write and --to belong to --host: a file has its own limits.")
+    called = file.name if file is not None else str(name)
     try:
-        for line in run(file):
+        for line in source if write else run(source):
             click.echo(line)
     except ReplayError as error:
-        stop(f"{file.name}, {error}")
+        stop(f"{called}, {error}")
     except UnicodeDecodeError:
-        stop(f"{file.name} is not UTF-8 text.")
+        stop(f"{called} is not UTF-8 text.")
     except OSError as error:
-        stop(f"{file.name} cannot be read: {error.strerror}.")
+        stop(f"{called} cannot be read: {error.strerror}.")
+
+
+def _recorded(settings: Settings, name: str, begin: str, end: str | None, limits: tuple[str, ...]) -> list[str]:
+    """What is stored of a machine, as the lines of a recording."""
+    from sqlalchemy import select
+
+    from domain.clock import now
+    from domain.inventory import Host
+    from webui import recorded
+
+    with open_session(settings) as session:
+        host = session.scalar(select(Host).where(Host.name == name))
+        if host is None:
+            stop(f"there is no machine '{name}'.")
+        try:
+            moments = [recorded.moment(typed, now(), settings) for typed in (begin, end or "0d")]
+            typed = [recorded.limit(one) for one in limits]
+        except ValueError as error:
+            stop(error)
+        return list(recorded.lines(session, host, moments[0], moments[1], settings, typed))
 
 
 @cli.command()

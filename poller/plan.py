@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from config.vault import Opener, VaultError
@@ -24,6 +24,7 @@ from domain.inventory import (
     Credential,
     Host,
     HostKey,
+    LoadTest,
     Threshold,
     Window,
     host_in_group,
@@ -97,13 +98,14 @@ class Plan:
     """Everything to look at. `disabled` are the ids of hosts that are registered and switched off.
 
     `windows` and `places` are what calendar.muted wants to know, of every registered machine; when machines went down,
-    which flexible windows need, `downs` tells.
+    which flexible windows need, `downs` tells. `recording` are machines under a load test now: looked at often.
     """
 
     hosts: dict[int, HostPlan]
     disabled: frozenset[int] = frozenset()
     windows: tuple[calendar.Window, ...] = ()
     places: dict[int, Place] = field(default_factory=dict)
+    recording: frozenset[int] = frozenset()
 
 
 def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attempts: int, remind: float = 0) -> Plan:
@@ -144,7 +146,17 @@ def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attem
                 host.learn_from,
             )
         windows, places = _windows(session), _places(session)
-    return Plan(hosts, frozenset(disabled), windows, places)
+        recording = frozenset(session.scalars(_recording()))
+    return Plan(hosts, frozenset(disabled), windows, places, recording)
+
+
+def _recording() -> Select[int]:
+    """The machines being recorded, idle or under load."""
+    length = func.make_interval(0, 0, 0, 0, 0, LoadTest.minutes)
+    return select(LoadTest.host_id).where(
+        LoadTest.ended_at.is_(None),
+        or_(LoadTest.idle_at + length > func.now(), LoadTest.load_at + length > func.now()),
+    )
 
 
 def maintained(sessions: sessionmaker[Session], plan: Plan, at: datetime) -> frozenset[int]:

@@ -21,6 +21,7 @@ from poller.answers import Answers
 from poller.chores import Chores, Load
 from poller.discovery import Discoveries
 from poller.ears import Ears
+from poller.forecasts import Forecasts
 from poller.lanes import Lanes
 from poller.normals import Normals, Ready
 from poller.plan import HostPlan, Plan, load, maintained
@@ -117,6 +118,7 @@ class _Poller:
         times.every(60, self._replan_safely, "replan")
         times.every(60, self._chores.adopt, "guests")
         times.every(60, self._normals.work, "normals")
+        times.every(600, Forecasts(self._url).work, "forecasts")
         times.every(ASKED, self._ask_references, "references")
         times.every(STANDING, self._standing, "standing")
         times.start()
@@ -210,7 +212,7 @@ class _Poller:
         self._plan = plan
         self._recorder.reconcile(plan)
         self._normals.plan(plan)
-        self._schedule.plan(plan, fresh | changed)
+        self._schedule.plan(plan, fresh | changed | (plan.recording & plan.hosts.keys()))
         await self._ears.plan(plan)
 
     def _checks_added(self, host_id: int, plan: Plan) -> bool:

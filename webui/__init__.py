@@ -27,6 +27,7 @@ from webui import (
     importing,
     incidents,
     language,
+    loadtest,
     looks,
     machine,
     machines,
@@ -73,6 +74,7 @@ BLUEPRINTS = (
     looks.blueprint,
     credentials.blueprint,
     thresholds.blueprint,
+    loadtest.blueprint,
     heard.blueprint,
 )
 

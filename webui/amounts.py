@@ -44,19 +44,25 @@ def written(amount: float | None, unit: str, name: str = "") -> str:
     if amount is None:
         return ""
     if is_share(name, unit):
-        return f"{amount * 100:.6g} %"
+        return f"{_plain(amount * 100)} %"
     if unit in ("By", "By/s"):
         per = unit[2:]
         for word, size in (("TiB", 2.0**40), ("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10)):
             if abs(amount) >= size:
-                return f"{amount / size:.6g} {word}{per}"
-        return f"{amount:.6g} B{per}"
+                return f"{_plain(amount / size)} {word}{per}"
+        return f"{_plain(amount)} B{per}"
     if unit == "s":
         for word, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
             if abs(amount) >= size:
-                return f"{amount / size:.6g} {word}"
-        return f"{amount * 1000:.6g} ms"
-    return f"{amount:.9g}"
+                return f"{_plain(amount / size)} {word}"
+        return f"{_plain(amount * 1000)} ms"
+    return _plain(amount)
+
+
+def _plain(number: float) -> str:
+    """Without an exponent, and without more digits than a person would type."""
+    digits = 3 if abs(number) >= 100 else 6 if abs(number) >= 0.1 else 12
+    return f"{number:.{digits}f}".rstrip("0").rstrip(".")
 
 
 def _factor(word: str, unit: str) -> float | None:

@@ -9,7 +9,7 @@ from flask import Blueprint, render_template, request
 from markupsafe import Markup
 
 from domain.clock import now
-from webui import access, board
+from webui import access, board, fills
 from webui.board import Machine
 from webui.drawing import sparkline, strip
 from webui.wording import WORDS, value, word
@@ -42,6 +42,7 @@ def index() -> str:
         "machines/index.html",
         active="machines.index",
         pulse=board.pulse(now()),
+        fills=fills.soon(access.person(), now()),
         total=len(found),
         counted=board.counts(_matching(found, any_state=True)),
         matching=len(matching),

@@ -15,11 +15,11 @@ from domain.inventory import Division, Host, HostGroup, LimitEdit, Threshold, ow
 from domain.records import Latest, MetricSet
 from domain.thresholds import Level
 from probes import catalogue
-from webui import access, amounts, figures, limitedits, series, store, units, whatif
+from webui import access, amounts, figures, limitedits, normals, series, store, units, whatif
 from webui.causes import unit_of
 from webui.draft import Draft
 from webui.forms import Field
-from webui.language import gettext
+from webui.language import gettext, lazy_gettext
 from webui.limits import limits, overridden
 from webui.wording import titles
 
@@ -27,6 +27,20 @@ blueprint = Blueprint("thresholds", __name__)
 
 MOST_PARTS = 300
 """Parts offered while one types."""
+SENSITIVITIES = {
+    "off": lazy_gettext("Not at all"),
+    "wide": lazy_gettext("Only very far from it"),
+    "usual": lazy_gettext("Far from it (usual)"),
+    "narrow": lazy_gettext("Already nearer to it"),
+}
+"""How sensitive, as Host.sensitivity stores it."""
+STATUS = {
+    "ready": lazy_gettext("known"),
+    "calibrating": lazy_gettext("still learning"),
+    "scant": lazy_gettext("too little history"),
+    "erratic": lazy_gettext("too erratic: it has no normal"),
+}
+"""How domain.baseline.Band.status is told."""
 TRIED = 30
 """Machines a limit of many is tried on."""
 
@@ -78,7 +92,8 @@ def everybody() -> Response | str | tuple[str, int]:
     return _page(Scope("all", None, gettext("all machines"), _hosts(Host.id.is_not(None))))
 
 
-@blueprint.route("/limits/<any(group, division):kind>/<int:owner_id>", methods=["GET", "POST"])
+@blueprint.route("/limits/group/<int:owner_id>", methods=["GET", "POST"], defaults={"kind": "group"})
+@blueprint.route("/limits/division/<int:owner_id>", methods=["GET", "POST"], defaults={"kind": "division"})
 @access.admin
 def shared(kind: str, owner_id: int) -> Response | str | tuple[str, int]:
     """The limits a group or a division has in common."""
@@ -122,6 +137,22 @@ def undo(edit_id: int) -> Response:
     return redirect(_url(kind, id), 303)
 
 
+@blueprint.post("/machines/<int:host_id>/normal")
+@access.admin
+def normal(host_id: int) -> Response:
+    """How far from its own normal is a warning; or learn it afresh, from now on."""
+    host = access.host(host_id)
+    if request.form.get("do") == "afresh":
+        host.learn_from = now()
+        flash(gettext("What is normal is learnt afresh; tomorrow there is a first band."), "good")
+    elif request.form.get("sensitivity") in SENSITIVITIES:
+        host.sensitivity = request.form["sensitivity"]
+        flash(gettext("It is changed."), "good")
+    store.announce("inventory")
+    store.session().commit()
+    return redirect(url_for("thresholds.index", host_id=host.id), 303)
+
+
 def measured(hosts: Sequence[Host]) -> Known:
     """What the newest looks of these machines brought."""
     asked = (
@@ -162,6 +193,8 @@ def _page(scope: Scope) -> Response | str | tuple[str, int]:
         edited=edited,
         tried=tried,
         shown=whatif.SHOWN,
+        bands=_bands(host) if host else [],
+        sensitivities=SENSITIVITIES,
         also={one.id for one in also},
         others=[one for one in _hosts(Host.id.is_not(None)) if host and one.id != host.id],
         rows=sorted(rows, key=lambda one: (owner(one)[0] != scope.kind, one.measure, one.part, one.state)),
@@ -175,6 +208,15 @@ def _page(scope: Scope) -> Response | str | tuple[str, int]:
         | known.units,
     )
     return page if request.method == "GET" or (tried is not None and draft.good) else (page, 422)
+
+
+def _bands(host: Host) -> list[tuple[str, str]]:
+    """What has a normal, or why not: the measure's title and the status in words."""
+    known = sorted(normals.bands(host.id).items(), key=lambda item: (item[0][1], item[0][2]))
+    return [
+        (f"{gettext(titles().get(name, name))} {part}".strip(), str(STATUS[band.status]))
+        for (_, name, part), band in known
+    ]
 
 
 def _source(row: Threshold, scope: Scope) -> str:
