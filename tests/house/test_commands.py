@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from config import vault
 from domain.clock import now
 from domain.inventory import Check, Host, Window
-from domain.records import Heartbeat, Incident, Latest, Track
+from domain.records import FailureSeen, Heartbeat, Incident, Latest, MetricSet, Track, raw
 from tests.installation import command
 
 Run = Callable[..., CompletedProcess[str]]
@@ -376,3 +376,46 @@ def test_maintenance_is_begun_listed_and_ended_in_a_terminal(run: Run, place: Pa
     assert "no duration" in sentence(run("maintenance", "start", "web1", "--for", "ever"), 1)
     assert "Name a machine" in sentence(run("maintenance", "start"), 2)
     assert session.scalar(select(func.count()).select_from(Window).where(Window.ended_at.is_(None))) == 1
+
+
+def test_stored_results_of_a_machine_are_replayed_against_another_limit(run: Run, session: Session) -> None:
+    begun = now() - timedelta(hours=2)
+    host = Host(name="web1", address="192.0.2.7")
+    host.checks.append(Check(kind="icmp", name="ping"))
+    one = MetricSet(names=["system.cpu.utilization"], parts=[""], units=["1"], digest=b"cpu")
+    session.add_all([host, one])
+    session.flush()
+    for day in {begun.date(), now().date()}:
+        bounds = f"from ('{day}') to ('{day + timedelta(days=1)}')"
+        session.execute(text(f"create table if not exists raw_{day:%Y%m%d} partition of raw for values {bounds}"))
+    check, minutes = host.checks[0].id, range(100)
+    failing, busy = range(40, 46), range(60, 80)
+    session.execute(
+        raw.insert(),
+        [
+            {
+                "check_id": check, "ts": begun + timedelta(minutes=n), "set_id": 0 if n in failing else one.id,
+                "state": 1 if n in failing else 0, "v": [] if n in failing else [0.75 if n in busy else 0.2],
+            }
+            for n in minutes
+        ],
+    )  # fmt: skip
+    session.add(FailureSeen(check_id=check, since=begun + timedelta(minutes=40), kind="timeout", detail="Silence."))
+    session.commit()
+    said = [json.loads(line) for line in run("replay", "--host", "web1", "--from", "1d").stdout.splitlines()]
+    assert [row[2:4] for row in said if row[1] == "web1" and row[2] == "notify"] == [
+        ["notify", "problem"], ["notify", "recovery"],
+    ]  # fmt: skip
+    assert not [row for row in said if "cpu" in row[1] and row[2] == "notify"]
+    limit = "system.cpu.utilization > 70 % for 10 min clear 60 %"
+    tried = run("replay", "--host", "web1", "--from", "1d", "--limit", limit).stdout.splitlines()
+    about = [json.loads(line) for line in tried if "cpu" in line]
+    assert [row[3] for row in about if row[2] == "notify"] == ["problem", "recovery"]
+    tape = run("replay", "--host", "web1", "--from", "1d", "--limit", limit, "--write")
+    assert (
+        json.loads(tape.stdout.splitlines()[0])["metrics"]["ping: system.cpu.utilization"]["levels"][0]["over"] == 0.7
+    )
+    assert "no machine" in sentence(run("replay", "--host", "nobody"), 1)
+    assert "is written" in sentence(run("replay", "--host", "web1", "--limit", "much"), 1)
+    assert "no moment" in sentence(run("replay", "--host", "web1", "--from", "yesterday"), 1)
+    assert "either a FILE" in sentence(run("replay"), 1)
