@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import cast
 from zoneinfo import ZoneInfo
 
+from flask import g
 from sqlalchemy import select
 
 from domain import baseline
@@ -42,7 +43,14 @@ def zone() -> ZoneInfo:
 
 
 def bands(host_id: int) -> dict[Key, Band]:
-    """What was learnt of a machine, whatever its status: one query."""
+    """What was learnt of a machine, whatever its status: one query a request."""
+    kept: dict[int, dict[Key, Band]] = g.setdefault("bands", {})
+    if host_id not in kept:
+        kept[host_id] = _bands(host_id)
+    return kept[host_id]
+
+
+def _bands(host_id: int) -> dict[Key, Band]:
     return {
         (row.check_id, row.measure, row.part): Band(
             cast(Status, row.status), row.days, tuple(row.low), tuple(row.high), tuple(row.under), tuple(row.over),
