@@ -40,7 +40,7 @@ def test_a_thousand_series_take_as_many_queries_as_fifty(rina: Visitor, town: To
             assert rina.get(f"/machines/{host.id}{path}").status_code == 200
             spent.append(asked.number)
     assert spent[:3] == spent[3:]
-    assert max(spent) <= 30
+    assert max(spent) <= 34
 
 
 def test_the_page_of_a_switch_shows_its_worst_ports_first_and_no_more_than_a_screen_of_them(
