@@ -252,7 +252,7 @@ class Judgement:
         """A check or metric is not looked at any more: it closes without a word (R24)."""
         events: Events = []
         if subject in self.metrics:
-            self._settle_metric(subject, *thresholds.close(self.metrics[subject], now), now, events)
+            self._settle_metric(subject, *thresholds.close(self.metrics[subject], now), events)
         elif subject in self.checks:
             track, change = health.disable(self.checks[subject], now)
             self._keep(subject, track)
@@ -308,7 +308,7 @@ class Judgement:
         self._tell(host, now, events)
         if change is not None and change.to_state in GREY_METRICS and change.to_state != "disabled":
             for metric in self._of(host):
-                self._settle_metric(metric, *thresholds.grey(self.metrics[metric], change.since, now), now, events)
+                self._settle_metric(metric, *thresholds.grey(self.metrics[metric], change.since, now), events)
 
     def _follow(self, waiting: deque[str], now: float, events: Events) -> None:
         """Look again at hosts whose way may be another: those that waited are decided, those cut off are let go."""
@@ -324,13 +324,11 @@ class Judgement:
             self._settle_one(host, track, change, now, events)
             waiting.extend(self._topology.children(host))
 
-    def _settle_metric(
-        self, metric: str, track: MetricTrack, change: MetricChange | None, now: float, events: Events
-    ) -> None:
+    def _settle_metric(self, metric: str, track: MetricTrack, change: MetricChange | None, events: Events) -> None:
+        """Keep a metric that went grey: of grey there is nothing to tell."""
         self._keep(metric, track)
         if change is not None:
             events.append(Turned(metric, change))
-        self._tell(metric, now, events)
 
     # ---- the way to a host
 

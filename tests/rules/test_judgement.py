@@ -430,3 +430,112 @@ def test_reminders_of_hosts_and_numbers_follow_their_hosts_policy(subject: str) 
         rules.sample("cpu", "web", 1, 90, HIGH, 60, 1)
         assert kinds(rules.sample("cpu", "web", 61, 90, HIGH, 60, 61)) == []
         assert kinds(rules.sample("cpu", "web", 121, 90, HIGH, 60, 121)) == [("cpu", "reminder")]
+
+
+def test_an_engine_nobody_arranged_judges_by_the_usual_policy() -> None:
+    rules = Judgement()
+    rules.result("web", Result(7, "unknown", 6))
+    assert rules.hosts["web"].since == 7
+    assert rules.tick(8) == [] and rules.disable("web", 9) != []
+    assert rules.enable("mail", 10) == [] and rules.hosts["mail"] == Track(since=10)
+
+
+def test_a_host_given_a_lost_parent_is_blamed_on_it_from_then_on() -> None:
+    rules = engine({"router": [], "web": []})
+    fed(rules, "router", "fail", 0, 60)
+    fed(rules, "web", "fail", 1, 61)
+    policies = {"router": QUICK, "web": QUICK}
+    assert rules.arrange(policies, Topology({"router": [], "web": ["router"]}), 70) == [Blamed("web", "router", 70)]
+
+
+def test_a_way_out_of_maintenance_tells_what_was_held_back_as_time_passes() -> None:
+    rules = engine({"router": [], "web": ["router"]})
+    fed(rules, "router", "ok", 0)
+    rules.mute("router", True, 1)
+    assert kinds(fed(rules, "web", "fail", 2, 62)) == []
+    fed(rules, "router", "ok", 60)
+    rules.arrange({"router": QUICK, "web": QUICK}, Topology({}), 70)
+    assert rules.tick(75) == [Spoken("web", Notice("problem", 75, "down", 2))]
+
+
+def test_nobody_is_reminded_of_a_host_in_maintenance() -> None:
+    rules = engine({"web": []}, Policy(attempts=2, remind=10))
+    fed(rules, "web", "fail", 0, 60)
+    rules.mute("web", True, 61)
+    assert kinds(fed(rules, "web", "fail", 100)) == [] and kinds(rules.tick(110)) == []
+    assert kinds(rules.mute("web", False, 120)) == [] and kinds(rules.tick(120)) == [("web", "reminder")]
+
+
+def test_hosts_that_nobody_asks_any_more_do_not_hide_that_all_others_fail() -> None:
+    rules = engine({name: [] for name in "abcd"}, Policy(attempts=9), suspicion=Suspicion((), 0.5, 2))
+    for name in "cd":
+        fed(rules, name, "ok", 60)
+    for name in "ab":
+        fed(rules, name, "fail", 60, 120)
+    assert rules.uplink.suspected is None
+    rules.tick(290)
+    assert rules.uplink.suspected == 290
+
+
+def test_without_references_the_line_is_lost_when_so_many_have_failed_often_enough_by_their_own_measure() -> None:
+    rules = engine({name: [] for name in "abc"}, Policy(attempts=2), suspicion=Suspicion((), 0.5, 2))
+    events: Events = []
+    for at in (60.0, 120.0):
+        for place, name in enumerate("abc"):
+            events += fed(rules, name, "fail", at + place)
+    assert [event for event in events if isinstance(event, Spoken)] == [
+        Spoken("poller", Notice("uplink_lost", 121, "down", 61))
+    ]
+    assert [rules.hosts[name].state for name in "abc"] == ["unreachable"] * 3
+
+
+def test_a_host_behind_switched_off_ones_stands_behind_our_own_line() -> None:
+    rules = engine({"router": [], "web": ["router"], "a": [], "b": []}, suspicion=Suspicion(("gw",), 0.5, 2))
+    for name in rules.hosts:
+        fed(rules, name, "ok", 0)
+    rules.disable("router", 1)
+    for name in ("a", "b", "web"):
+        fed(rules, name, "fail", 60)
+    for at in (61.0, 62.0, 63.0):
+        rules.reference("gw", Result(at, "fail"))
+    fed(rules, "web", "fail", 120)
+    assert (rules.hosts["web"].state, rules.hosts["web"].cause) == ("unreachable", "poller")
+    assert kinds(fed(rules, "web", "ok", 180)) == [("poller", "uplink_back")]
+
+
+def test_switching_the_culprit_off_frees_what_lies_behind_it_at_that_moment() -> None:
+    rules = engine({"router": [], "web": ["router"]})
+    for at, word in ((0, "ok"), (60, "fail"), (120, "fail")):
+        fed(rules, "router", word, at)  # type: ignore[arg-type]
+        fed(rules, "web", word, at + 1)  # type: ignore[arg-type]
+    assert rules.hosts["web"].state == "unreachable"
+    assert kinds(checked(rules, "fail", 130, 190)) == []
+    assert Blamed("web", "", 195) in rules.disable("router", 195)
+    assert rules.hosts["web"].fresh == 195
+
+
+def test_a_way_lost_again_takes_back_that_it_was_open() -> None:
+    rules = engine({"router": [], "web": ["router"], "own": ["router"]})
+    for at, word in ((0, "ok"), (60, "fail"), (120, "fail")):
+        fed(rules, "router", word, at)  # type: ignore[arg-type]
+        fed(rules, "web", word, at + 1)  # type: ignore[arg-type]
+    rules.hosts["own"] = Track("down", 5, failures=3, first_failure=5, seen=120, started=120, told=Told("down", 5))
+    fed(rules, "router", "ok", 180)
+    assert (rules.hosts["web"].fresh, rules.hosts["own"].fresh) == (180, None)
+    fed(rules, "router", "fail", 240, 300)
+    assert (rules.hosts["web"].fresh, rules.hosts["web"].state, rules.hosts["web"].cause) == (
+        None,
+        "unreachable",
+        "router",
+    )
+
+
+def test_a_child_not_met_yet_does_not_hide_the_others() -> None:
+    rules = Judgement()
+    ways = {"ghost": ["router"], "web": ["router"]}
+    rules.arrange({"router": QUICK, "web": QUICK}, Topology(ways), 0)
+    for at, word in ((0, "ok"), (60, "fail"), (120, "fail")):
+        fed(rules, "router", word, at)  # type: ignore[arg-type]
+        fed(rules, "web", word, at + 1)  # type: ignore[arg-type]
+    fed(rules, "router", "ok", 180)
+    assert rules.hosts["web"].fresh == 180
