@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from domain.clock import now
 from domain.inventory import Check, Host, Person
 from domain.records import Incident, Latest, Track
+from domain.routing import MONITOR
 from webui import watched
 from webui.watched import PROBLEMS
 
@@ -23,7 +25,8 @@ Kind = Literal["database", "poller", "host", "check", "metric"]
 class Problem:
     """One thing that is wrong. `machine`, `address`, `check`, `measure`, `part` are empty where they do not apply.
 
-    `owner` is who has it in hand; empty where nobody has.
+    `owner` is who has it in hand; empty where nobody has. `cause` is the machine that explains why this one is
+    unreachable, or `poller` where it is our own line.
     """
 
     kind: Kind
@@ -36,6 +39,7 @@ class Problem:
     measure: str = ""
     part: str = ""
     owner: str = ""
+    cause: str = ""
 
     @property
     def what(self) -> str:
@@ -69,7 +73,10 @@ class Standing:
             "summary": self.summary,
             "machines": self.machines,
             "counts": self.counts or {},
-            "poller": {"at": _iso(self.poller_at), "silent": any(p.kind == "poller" for p in self.problems)},
+            "poller": {
+                "at": _iso(self.poller_at),
+                "silent": any(p.kind == "poller" and p.state == "unknown" for p in self.problems),
+            },
             "last_trouble": _iso(self.last_trouble),
             "maintenance": list(self.maintenance),
             "problems": [{**asdict(problem), "since": _iso(problem.since)} for problem in self.problems],
@@ -82,12 +89,21 @@ class Standing:
             return _clean(self.summary + ended + self._maintained())
         widest = max(len(problem.what) for problem in self.problems)
         lines = [self.summary + self._maintained()]
+        causes = {problem.machine or problem.kind for problem in self.problems if not problem.cause}
+        behind = Counter(problem.cause for problem in self.problems if problem.cause in causes)
         for problem in self.problems:
+            if problem.cause in causes:
+                continue  # counted under its cause
             since = f"for {_ago(self.at, problem.since)}" if problem.since else ""
             lines.append(
                 f"  {problem.state:<12} {problem.what:<{min(widest, 40)}}  {since:<16} {problem.reason}"
                 f"{f' ({problem.owner} is on it)' if problem.owner else ''}".rstrip()
             )
+            cut_off = behind[problem.machine or problem.kind] if problem.kind in ("host", "poller") else 0
+            if cut_off:
+                lines.append(
+                    f"  {'':<12} {cut_off} machine{' is' if cut_off == 1 else 's are'} unreachable because of it"
+                )
         return "\n".join(_clean(line) for line in lines)
 
     def _maintained(self) -> str:
@@ -110,6 +126,10 @@ def read(session: Session, usual: float = watched.USUAL) -> Standing:
     if not pulse.silent:
         unseen = [one for one in found if one.stale and one.state == "unknown" and one.id not in planned]
         problems += [_unseen(moment, one) for one in unseen if one.name not in told]
+    line = watched.own_line(session)
+    if line is not None:
+        reason = "None of the reference targets answers: this machine's own line is gone."
+        problems.append(Problem("poller", "down", line.since, reason, owner=line.owner))
     problems = sorted(problems, key=_rank)
     summary = watched.answer(wrong, len(orderly), len(planned)).words if found else "No machine is watched yet."
     if pulse.silent and enabled:
@@ -153,6 +173,7 @@ def _problems(session: Session) -> Iterator[tuple[int, Problem]]:
         .outerjoin(Latest, Latest.check_id == case((Track.subject.like("check:%"), Track.check_id)))
         .where(wrong, Host.enabled, or_(Check.id.is_(None), Check.enabled))
     ).all()
+    names = {track.subject: name for track, name, *_ in rows if track.subject.startswith("host:")}
     lost = {track.host_id for track, *_ in rows if track.subject.startswith("host:")}
     for track, name, address, check, cause, detail, owner in rows:
         kind, _, rest = track.subject.partition(":")
@@ -161,7 +182,14 @@ def _problems(session: Session) -> Iterator[tuple[int, Problem]]:
         measure, part = [*rest.split(":", 2), "", ""][1:3] if kind == "metric" else ("", "")
         of = {"machine": name, "address": address, "check": check or "", "measure": measure, "part": part}
         of["owner"] = owner or ""
+        of["cause"] = _cause(track, names) if track.state == "unreachable" else ""
         yield track.host_id, Problem(cast(Kind, kind), track.state, track.since, cause or detail or "", **of)
+
+
+def _cause(track: Track, names: dict[str, str]) -> str:
+    """What explains the state of a machine, by name (domain.health.Track.cause)."""
+    cause = str(track.data.get("cause", ""))
+    return MONITOR if cause == MONITOR else names.get(cause, "")
 
 
 def _rank(problem: Problem) -> tuple[int, float, str]:

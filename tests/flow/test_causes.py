@@ -10,14 +10,25 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from domain.clock import now
 from domain.health import Result
+from domain.records import Heartbeat
 from poller.plan import Limit, Plan
 from tests.flow.conftest import START, answered, silent
 from tests.flow.estate import Estate, rows
+from webui.standing import Standing, read
 
 Make = Callable[[dict[str, list[str]]], Estate]
 NOTICES = "select kind, subject from notice order by id"
 STATES = "select state from track where subject like 'host:%' order by host_id"
+
+
+def told(engine: Engine) -> Standing:
+    """What `pantau status` says while the poller's heart beats."""
+    with Session(engine) as session:
+        session.merge(Heartbeat(role="poller", at=now(), data={}))
+        session.flush()
+        return read(session)
 
 
 @pytest.fixture
@@ -47,6 +58,11 @@ async def test_a_router_down_is_one_problem_and_what_is_behind_it_is_listed_unde
     assert rows(engine, "select subject, closed_at from incident") == [(f"host:{net.ids['router']}", None)]
     under = "select h.name, m.until is null from incident_member m join host h on h.id = m.host_id order by 1"
     assert rows(engine, under) == [(f"web{n}", True) for n in range(5)]
+    standing = told(engine)
+    lines = standing.as_text().splitlines()
+    assert "router" in lines[1] and lines[2].strip() == "5 machines are unreachable because of it"
+    assert len(lines) == 3
+    assert [one["cause"] for one in standing.as_json()["problems"]] == ["", *["router"] * 5]
     for name in net.parents:
         recorder.add(net.round(4, name, answered()))
     await recorder.flush()
@@ -94,6 +110,8 @@ async def test_our_own_line_gone_is_one_incident_about_ourselves(make: Make, eng
     assert rows(engine, STATES) == [("unreachable",)] * 6
     assert rows(engine, "select subject, host_id, cause <> '' from incident") == [("poller", None, True)]
     assert rows(engine, "select count(*) from incident_member where until is null") == [(6,)]
+    lines = told(engine).as_text().splitlines()
+    assert "own line is gone" in lines[1] and lines[2].strip() == "6 machines are unreachable because of it"
     recorder.asked({"192.0.2.254": Result(START + 241, "ok", START + 240)})
     await recorder.flush()
     assert rows(engine, NOTICES) == [("uplink_lost", "poller"), ("uplink_back", "poller")]
