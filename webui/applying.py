@@ -18,7 +18,8 @@ from domain.inventory import Check, Credential, Division, Host, HostGroup, Thres
 from domain.reading import Secret
 from probes.base import describe, fill
 from probes.ssh.session import Refused, private_key
-from webui.written import Document, Limit, Login, Look, Machine, Source
+from webui import repeated
+from webui.written import Document, Limit, Login, Look, Machine, Repeated, Source
 
 Seal = Callable[[bytes, str], bytes]
 Ask = Callable[[str], str]
@@ -180,6 +181,20 @@ class _Work:
         if self._prune:
             yield from self._pruned()
         self._no_circle()
+        if document.maintenance is not None:
+            yield from self._maintenance(document.maintenance)
+
+    def _maintenance(self, entries: Sequence[Repeated]) -> Iterator[str]:
+        self._session.flush()
+        ids = {
+            "host": {name: row.id for name, row in self._hosts.items()},
+            "group": {name: row.id for name, row in self._groups.items()},
+            "division": {name: row.id for name, row in self._divisions.items()},
+        }
+        try:
+            yield from repeated.make_true(self._session, entries, ids, self._prune)
+        except ValueError as error:
+            raise DocumentError(f"{str(error)[:1].upper()}{str(error)[1:]}") from None
 
     def _division(self, name: str) -> Iterator[str]:
         self._divisions[name] = Division(name=name)

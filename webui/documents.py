@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, selectinload
 from domain.inventory import Check, Credential, Division, Host, HostGroup, Threshold, owner
 from probes import catalogue
 from probes.base import describe
+from webui import repeated
 from webui.applying import Ask, DocumentError, Seal, make_true
 from webui.written import Defaults, Document, Group, Limit, Login, Look, Machine, Section, Source
 from webui.yamltext import Text, TextError
@@ -79,6 +80,7 @@ def export(session: Session, names: Collection[str] | None = None) -> Document:
         ],
         "credentials": [_login(row) for row in session.scalars(select(Credential).order_by(Credential.name))],
         "hosts": _hosts(session, None, limits),
+        "maintenance": repeated.export(session) or None,
     })  # fmt: skip
 
 
@@ -124,7 +126,15 @@ def _tidy(value: Any, keep: bool = False) -> Any:
 
 
 def _usual(key: str, value: Any) -> bool:
-    usual = {"enabled": True, "adopts_guests": False, "normal": "usual", "deadline": 10, "for": "5m", "clear_for": 0}
+    usual = {
+        "enabled": True,
+        "everything": False,
+        "adopts_guests": False,
+        "normal": "usual",
+        "deadline": 10,
+        "for": "5m",
+        "clear_for": 0,
+    }
     return value in (None, "", [], {}) and value is not False if key not in usual else value == usual[key]
 
 

@@ -10,10 +10,13 @@ import difflib
 import ipaddress
 import math
 import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
+from domain import calendar
+from domain.calendar import Rule
 from domain.inventory import CREDENTIALS
 from domain.thresholds import Level
 from probes import catalogue
@@ -301,6 +304,46 @@ class Defaults(Part):
     thresholds: tuple[Limit, ...] = ()
 
 
+class Repeated(Part):
+    """Maintenance that comes again, weekly or by cron; flexible with `lasts`. Known by its name and what it is for."""
+
+    name: Name
+    host: Name | None = None
+    group: Name | None = None
+    division: Name | None = None
+    everything: Yes = False
+    weekdays: tuple[str, ...] = ()
+    at: str = ""
+    expression: str = ""
+    duration: Span
+    lasts: Span | None = None
+    zone: Name
+
+    @model_validator(mode="after")
+    def _holds(self) -> Repeated:
+        if sum(one is not None for one in (self.host, self.group, self.division)) + self.everything != 1:
+            raise ValueError("is for exactly one host, group or division, or for everything")
+        if bool(self.weekdays or self.at) == bool(self.expression):
+            raise ValueError("takes either weekdays and at, or an expression")
+        self.rule()
+        return self
+
+    def rule(self) -> Rule:
+        """When it is on. Raises ValueError with a sentence."""
+        lasts = None if self.lasts is None else timedelta(seconds=self.lasts)
+        duration = timedelta(seconds=self.duration)
+        if self.expression:
+            return calendar.cron(self.expression, duration, zone=self.zone, lasts=lasts)
+        return calendar.weekly(self.weekdays, self.at, duration, zone=self.zone, lasts=lasts)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same window when its times are edited: its name, and what it is for."""
+        named = [(kind, getattr(self, kind)) for kind in ("host", "group", "division") if getattr(self, kind)]
+        kind, target = named[0] if named else ("everything", "")
+        return self.name, kind, target
+
+
 class Document(Part):
     """A whole document. A section that is left out is left alone, also by pruning."""
 
@@ -310,4 +353,5 @@ class Document(Part):
     divisions: tuple[Section, ...] | None = None
     credentials: tuple[Login, ...] | None = None
     hosts: tuple[Machine, ...] | None = None
+    maintenance: tuple[Repeated, ...] | None = None
     remove: tuple[Name, ...] = ()

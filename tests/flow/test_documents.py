@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from config import vault
 from config.database import listening
-from domain.inventory import Check, Credential, Host, HostGroup, Threshold
+from domain.inventory import Check, Credential, Host, HostGroup, Threshold, Window
 from webui import documents
 from webui.documents import DocumentError
 
@@ -385,3 +385,58 @@ def test_any_document_comes_back_as_it_was_applied(hand: Hand, plain: dict[str, 
     assert documents.parse(documents.dump(document)) == document
     hand.session.execute(text("delete from host; delete from host_group"))
     hand.session.rollback()
+
+
+WINDOW = """version: 1
+groups: [servers]
+hosts: [{name: web1, address: 192.0.2.7}]
+maintenance:
+- {name: patches, group: servers, expression: 0 22 * * 6L, duration: 3h, zone: Asia/Jakarta, lasts: 30m}
+- {name: backups, host: web1, weekdays: [sat, sun], at: '22:00', duration: 1h, zone: Europe/Berlin}
+- {name: quiet, everything: true, expression: '@daily', duration: 5m, zone: UTC}
+"""
+
+
+def test_maintenance_that_comes_again_is_code_and_comes_back_as_it_was(hand: Hand) -> None:
+    assert [line for line in hand.apply(WINDOW) if "maintenance" in line] == [
+        "+ maintenance patches", "+ maintenance backups", "+ maintenance quiet",
+    ]  # fmt: skip
+    written = documents.dump(documents.export(hand.session))
+    assert hand.apply(written) == []
+    assert hand.apply(WINDOW) == []
+    assert documents.dump(documents.export(hand.session)) == written
+    changed = WINDOW.replace("'22:00', duration: 1h", "'23:00', duration: 90m")
+    assert hand.apply(changed)[0] == "~ maintenance backups: 0 23 * * SAT,SUN for 1h 30m in Europe/Berlin"
+    rows = hand.session.scalars(select(Window).order_by(Window.id)).all()
+    assert [row.kind for row in rows] == ["cron", "weekly", "cron"]
+
+
+def test_maintenance_goes_by_pruning_only_and_what_happens_once_is_left_alone(hand: Hand) -> None:
+    hand.apply(WINDOW)
+    options = {"from": "2026-01-01T00:00+00:00", "until": "2026-01-01T01:00+00:00"}
+    hand.session.add(Window(kind="once", options=options, zone="UTC", everything=True, note="quiet"))
+    hand.session.commit()
+    fewer = WINDOW.replace("- {name: quiet, everything: true, expression: '@daily', duration: 5m, zone: UTC}\n", "")
+    assert hand.apply(fewer) == []
+    assert hand.apply(fewer.partition("maintenance:")[0], prune=True) == []
+    assert hand.apply(fewer, prune=True)[0] == "- maintenance quiet"
+    ended = hand.session.scalars(select(Window).where(Window.ended_at.is_not(None))).all()
+    assert [(row.note, row.kind) for row in ended] == [("quiet", "cron")]
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (("group: servers", "group: nobody"), "for the group 'nobody', which is not there"),
+        (("group: servers", "group: servers, everything: true"), "exactly one host"),
+        (("0 22 * * 6L", "0 25 * * 6"), "cron does not understand the hour"),
+        (("duration: 5m", "duration: 2d"), "never end"),
+        (("zone: UTC", "zone: Mars/Olympus"), "no time zone"),
+        (("at: '22:00', ", ""), "no time of day"),
+        (("weekdays: [sat, sun], at: '22:00'", "duration_: 1h"), "duration_"),
+        (("name: quiet, everything: true", "name: backups, host: web1"), "stands twice"),
+    ],
+)
+def test_wrong_maintenance_is_one_sentence_and_changes_nothing(hand: Hand, change: tuple[str, str], says: str) -> None:
+    hand.apply("version: 1\ngroups: [servers]\nhosts: [{name: web1, address: 192.0.2.7}]\n")
+    assert says in hand.refused(WINDOW.replace(*change))

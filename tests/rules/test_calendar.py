@@ -187,6 +187,8 @@ def test_what_was_ended_is_off_from_that_moment() -> None:
     rule = replace(calendar.once(begin, begin + 8 * HOUR), ended=begin + HOUR)
     assert calendar.covers(rule, begin + 59 * MINUTE)
     assert not calendar.covers(rule, begin + HOUR)
+    assert calendar.run(rule, begin) == (begin, begin + HOUR)
+    assert calendar.run(replace(rule, ended=begin + 9 * HOUR), begin) == (begin, begin + 8 * HOUR)
     assert calendar.turns(rule, begin) == begin + HOUR
     assert calendar.turns(rule, begin + HOUR) is None
     assert calendar.occurrences(rule, begin, 5) == [(begin, begin + HOUR)]
@@ -282,6 +284,16 @@ def test_of_two_windows_that_end_together_the_first_one_says_why() -> None:
 def test_a_parent_that_is_gone_is_no_way() -> None:
     world = {1: Place(1), 2: Place(2, parents=frozenset({1, 99})), 3: Place(3, parents=frozenset({99}))}
     assert set(calendar.muted([Window(1, ON, host=1)], world, NOW)) == {1, 2}
+
+
+def test_an_occurrence_is_over_at_its_end_and_armed_from_its_very_beginning() -> None:
+    begin = moment("2026-11-21T20:00")
+    rule = calendar.once(begin, begin + HOUR)
+    assert calendar.occurrences(rule, begin + HOUR - timedelta(seconds=1), 1) == [(begin, begin + HOUR)]
+    assert calendar.occurrences(rule, begin + HOUR, 1) == []
+    ended = replace(rule, ended=begin + 30 * MINUTE)
+    assert calendar.occurrences(ended, begin + 30 * MINUTE, 1) == []
+    assert calendar.covers(calendar.once(begin, begin + HOUR, lasts=HOUR), begin, begin)
 
 
 def test_occurrences_are_as_many_as_asked_and_no_more() -> None:
