@@ -95,3 +95,28 @@ def test_what_came_and_went_before_the_digest_told_of_it_is_told_by_the_digest_a
     crowds.drop("s11")
     assert list(crowds.renewed(610)) == []
     assert crowds.to_json() == {"all": {"recent": [float(at) for at in range(2, 12)]}}
+
+
+def several(crowds: Crowds, kind: NoticeKind, number: int) -> list[str]:
+    """Whom so many notices of a kind at once are told of."""
+    said = (crowds.speak(f"m{one}", Notice(kind, 1, "down", 0)) for one in range(number))
+    return [one.subject for one in said if one is not None]
+
+
+def test_admins_have_a_crowd_of_their_own_and_what_is_well_again_has_one_too() -> None:
+    crowds = Crowds()
+    for kind in ("check_problem", "problem"):
+        assert several(crowds, kind, 11) == [*(f"m{one}" for one in range(10)), "poller"]
+    assert several(crowds, "recovery", 10) == [f"m{one}" for one in range(10)]
+    assert several(crowds, "reminder", 12) == [f"m{one}" for one in range(12)]
+    assert set(crowds.to_json()) == {"all", "admins", "all good"}
+
+
+def test_what_a_digest_will_tell_is_not_told_beside_it() -> None:
+    crowds = Crowds()
+    several(crowds, "problem", 13)
+    assert crowds.to_json()["all"]["news"] == ["m11", "m12"]
+    assert crowds.speak("m12", Notice("recovery", 2, "up", 2)) is None
+    assert crowds.speak("m11", Notice("problem", 2, "down", 2)) is None
+    assert crowds.speak("m0", Notice("recovery", 2, "up", 2)) is not None
+    assert [one.members for one in crowds.renewed(301)] == [("m11", "m12")]

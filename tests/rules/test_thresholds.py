@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from domain.routing import acknowledge, remind, tell
-from domain.thresholds import Level, MetricTrack, close, fold_metric, grey, resume
+from domain.thresholds import Level, LevelTrack, MetricTrack, close, fold_metric, grey, nearest, resume
+from domain.told import Told
 
 WARNING = Level("warning", over=80, clear=70, for_=300, clear_for=300)
 
@@ -130,3 +131,44 @@ def test_a_grey_metric_is_not_reminded_of() -> None:
     warned, _ = tell(fold_metric(MetricTrack(), 0, 90, (Level("warning", over=80),), 60)[0], 0)
     assert [notice.kind for notice in remind(warned, 600, 600)[1]] == ["reminder"]
     assert remind(grey(warned, 60, 180)[0], 600, 600)[1] == ()
+
+
+def test_of_limits_the_nearest_owner_says_all_about_a_measure_and_nothing_about_another() -> None:
+    host, group, everybody = ["cpu 95"], ["cpu 80", "cpu 90", "mem 70"], ["cpu 50", "mem 60", "disk 85", "disk 95"]
+    held = nearest([host, group, everybody], lambda limit: limit.split()[0])
+    assert sorted(held) == ["cpu 95", "disk 85", "disk 95", "mem 70"]
+    assert nearest([], lambda limit: limit) == []
+
+
+def test_a_change_names_the_limit_that_made_it_a_hand_set_one_before_the_normal() -> None:
+    levels = (Level("warning", over=80), Level("critical", over=90), Level("warning", under=5))
+    track, names = MetricTrack(), []
+    for at, value in ((0, 85), (60, 95), (120, 85), (180, 50), (240, 3)):
+        track, change = fold_metric(track, at, value, levels, 60)
+        names.append(change.by if change else None)
+    assert names == ["warning over", "critical over", "warning over", "warning over", "warning under"]
+    freed, change = fold_metric(track, 300, 3, (), 60)
+    assert change is not None and (freed.state, change.by) == ("ok", "")
+
+
+def test_a_clock_set_back_moves_every_moment_of_a_number_and_only_then() -> None:
+    levels = (LevelTrack("warning over", True, 90.0), LevelTrack("critical over"))
+    track = MetricTrack("warning", 80.0, 100.0, levels, Told("warning", 80.0, at=82.0))
+    moved = resume(track, 60)
+    assert moved == MetricTrack(
+        "warning",
+        40.0,
+        60,
+        (LevelTrack("warning over", True, 50.0), LevelTrack("critical over")),
+        Told("warning", 40.0, at=42.0),
+    )
+    assert resume(track, 100) is track and resume(track, 101) is track
+    new = MetricTrack(since=50.0)
+    assert resume(new, 10) is new
+    assert resume(track, 99.5).seen == 99.5
+
+
+def test_a_level_without_a_name_is_not_understood() -> None:
+    for raw in ({}, {"key": ""}, {"key": "XXXX"}):
+        with pytest.raises(ValueError, match="'key' of a stored LevelTrack is one of"):
+            LevelTrack.from_json(raw)
