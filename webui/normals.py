@@ -17,7 +17,8 @@ from domain.records import BandLearnt
 from webui import store
 from webui.language import gettext
 from webui.series import Line
-from webui.units import say
+from webui.units import is_share, say
+from webui.wording import share
 
 Key = tuple[int, str, str]
 """A check's id, a measure, a part."""
@@ -70,7 +71,10 @@ def at(known: Mapping[Key, Band], moment: datetime) -> dict[Key, Usual]:
 
 def usually(usual: Usual, unit: str, name: str) -> str:
     """The usual range as one says it: `34–62 %`."""
-    low, high = say(usual.low, unit, name), say(usual.high, unit, name)
+    if is_share(name, unit) and usual.high >= 0.1:  # nobody needs tenths of a range
+        low, high = share(usual.low), share(usual.high)
+    else:
+        low, high = say(usual.low, unit, name), say(usual.high, unit, name)
     head, tail = low.rpartition("\u00a0")[::2], high.rpartition("\u00a0")[::2]
     if low == high:
         return low

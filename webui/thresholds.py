@@ -182,7 +182,9 @@ def _page(scope: Scope) -> Response | str | tuple[str, int]:
             flash(gettext("The limit is set."), "good")
             return redirect(f"{scope.url}?edit={edit.id}", 303)
     host = scope.hosts[0] if scope.kind == "host" else None
-    rows = limits(host) if host else _own(scope)
+    every = limits(host) if host else _own(scope)
+    rows = [one for one in every if not host or one.measure in known.units or owner(one)[0] == "host"]
+    aside = [one for one in every if one not in rows]
     page = render_template(
         "edit/limits.html",
         active="machines.index",
@@ -198,8 +200,9 @@ def _page(scope: Scope) -> Response | str | tuple[str, int]:
         also={one.id for one in also},
         others=[one for one in _hosts(Host.id.is_not(None)) if host and one.id != host.id],
         rows=sorted(rows, key=lambda one: (owner(one)[0] != scope.kind, one.measure, one.part, one.state)),
+        aside=sorted(aside, key=lambda one: (one.measure, one.part, one.state)),
         source=_source,
-        under={one.id: overridden(host, one) for one in rows} if host else {},
+        under={one.id: overridden(host, one) for one in rows if owner(one)[0] != "all"} if host else {},
         owners=_owners() if scope.kind == "all" else {},
         undoable=limitedits.undoable(request.args.get("edit", 0, int)),
         titles=titles(),
