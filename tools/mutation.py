@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,11 +28,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / ".mutation"
 KILLED, SURVIVED, UNTESTED = 1, 0, 33
 """mutmut's exit codes: what is neither of the last two was noticed, by a failed test or by never coming to an end."""
+OPEN = (None, SURVIVED, UNTESTED)
+"""Verdicts that are none, or may be others by now."""
+NOBODY = "nobody"
 CONTRACT = "Rules are pure"
 QUICK = "MUTATION_QUICK"
 """Set in the environment: examples only."""
-LONG = ("test_two_weeks.py",)
-"""Tests that simulate weeks: too slow to be run for each mutant, and no examples."""
+ELSEWHERE = re.compile(r"^from (bench|config|notifier|poller|probes|webui)\b", re.MULTILINE)
+"""Tests of more than the rules (or of weeks of them) are left out."""
 SPEECH = ("ValueError", "_Wrong", "ReplayError")
 """What is raised with a sentence for people; the tests hold its meaning, not its letters."""
 
@@ -118,16 +122,17 @@ def lay_out() -> None:
         *(ROOT / "tests" / "rules").rglob("*.*"),
         *(ROOT / "docs").glob("*.md"),
     ):
-        if source.is_file() and "__pycache__" not in source.parts and source.name not in LONG:
-            write(PLACE / source.relative_to(ROOT), source.read_text())
+        text = "" if not source.is_file() or "__pycache__" in source.parts else source.read_text()
+        if text and not ELSEWHERE.search(text):
+            write(PLACE / source.relative_to(ROOT), text)
     write(PLACE / "conftest.py", CONFTEST)
     write(
         PLACE / "pyproject.toml", SETTINGS.format(modules=json.dumps([f"domain/{name}.py" for name in rule_modules()]))
     )
-    for gone in (PLACE / "tests").rglob("*.*"):
-        kept = gone.name not in LONG and (ROOT / gone.relative_to(PLACE)).exists()
-        if gone.is_file() and "__pycache__" not in gone.parts and not kept:
-            gone.unlink()
+    for copy in (PLACE / "tests").rglob("*.*"):
+        source = ROOT / copy.relative_to(PLACE)
+        if copy.suffix != ".pyc" and (not source.exists() or ELSEWHERE.search(source.read_text())):
+            copy.unlink()
     shutil.rmtree(PLACE / "mutants" / "tests", ignore_errors=True)
 
 
@@ -139,34 +144,26 @@ def write(path: Path, text: str) -> None:
 
 def functions(modules: list[str], scores: dict[str, Score]) -> None:
     """What mutmut makes of the functions: the examples first, then, for what they let live, the properties too."""
+    mutmut([NOBODY], examples_only=False)  # makes the mutants anew where the source is another, and runs none
     for examples_only in (True, False):
-        if not (names := waiting(modules)):
-            break
-        words = [str(Path(sys.executable).parent / "mutmut"), "run", "--max-children", "1", *names]
-        environment = {**os.environ, QUICK: "1" if examples_only else ""}
-        done = subprocess.run(words, cwd=PLACE, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(done.stdout[-4000:] + done.stderr[-2000:])
+        if names := [key for name in modules for key, code in verdicts(name).items() if code in OPEN]:
+            done = mutmut(names, examples_only)
+            if done.returncode:
+                sys.exit(done.stdout[-4000:] + done.stderr[-2000:])
     os.chdir(PLACE)  # mutmut reads its settings from where it stands
     from mutmut.mutation.diff_apply import get_diff_for_mutant
 
     for name in modules:
         codes = verdicts(name)
         scores[name].made += len(codes)
-        for key in [key for key, code in codes.items() if code in (SURVIVED, UNTESTED)]:
+        for key in [key for key, code in codes.items() if code in OPEN]:
             scores[name].left.append(f"# {key}\n{get_diff_for_mutant(key, path=f'domain/{name}.py')}")
 
 
-def waiting(modules: list[str]) -> list[str]:
-    """What to run: everything that has no verdict or survived; all of a module that is new or changed."""
-    names = []
-    for name in modules:
-        source, meta = PLACE / "domain" / f"{name}.py", PLACE / "mutants" / "domain" / f"{name}.py.meta"
-        if not meta.exists() or source.stat().st_mtime > (PLACE / "mutants" / "domain" / f"{name}.py").stat().st_mtime:
-            names.append(f"domain.{name}.*")
-        else:
-            names += [key for key, code in verdicts(name).items() if code in (None, SURVIVED, UNTESTED)]
-    return names
+def mutmut(names: list[str], examples_only: bool) -> subprocess.CompletedProcess[str]:
+    words = [str(Path(sys.executable).parent / "mutmut"), "run", "--max-children", "2", *names]
+    environment = {**os.environ, QUICK: "1" if examples_only else ""}
+    return subprocess.run(words, cwd=PLACE, env=environment, capture_output=True, text=True, check=False)
 
 
 def verdicts(name: str) -> dict[str, int | None]:
@@ -193,7 +190,7 @@ def outside(modules: list[str], scores: dict[str, Score]) -> None:
             if shown in known:
                 continue
             path.write_text(mutant)
-            if run():
+            if run(examples_only=True) and run():
                 scores[name].left.append(shown)
             else:
                 known.add(shown)
@@ -215,9 +212,10 @@ def runner(place: Path) -> Callable[..., bool]:
     sys.path[:] = [str(place), *(path for path in sys.path if path and Path(path).resolve() != ROOT)]
     sys.dont_write_bytecode = True
 
-    def run(loud: bool = False) -> bool:
+    def run(loud: bool = False, examples_only: bool = False) -> bool:
         child = os.fork()
         if child == 0:
+            os.environ[QUICK] = "1" if examples_only else ""
             if not loud:
                 _silence()
             code = 1
