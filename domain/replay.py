@@ -87,7 +87,7 @@ class Engine:
     def _metric(self, item: Input, now: float) -> Events:
         metric = self._header.metrics[item.subject]
         return self._judgement.sample(
-            item.subject, metric.host, item.t, item.value, metric.levels, self._policy.interval, now
+            item.subject, metric.host, item.t, item.value, metric.at(item.t), self._policy.interval, now
         )
 
     def _tick(self, item: Input, now: float) -> Events:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, cast, get_args
+from zoneinfo import ZoneInfo
 
+from domain import baseline
+from domain.baseline import SLOTS, Band
 from domain.health import OUTCOMES, Outcome, Policy, combine
 from domain.reach import Topology
 from domain.stored import is_number
@@ -16,6 +20,8 @@ from domain.uplink import Suspicion
 What = Literal["result", "metric", "tick", "maintenance", "ack", "disable", "enable", "kill"]
 
 WHATS: tuple[str, ...] = get_args(What)
+ROWS = ("low", "high", "under", "over")
+UTC = ZoneInfo("UTC")
 _SHORT_OF_LINE = 80
 
 
@@ -30,10 +36,22 @@ class ReplayError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric of the header: the host it belongs to and its levels."""
+    """One metric of the header: the host it belongs to, its levels, and its own normal on the clock of `zone`, if any."""
 
     host: str
     levels: tuple[Level, ...]
+    normal: Band | None = None
+    zone: ZoneInfo = UTC
+
+    def at(self, t: float) -> tuple[Level, ...]:
+        """The levels in force at `t`, taken as seconds since 1970 for the hour of the week (R19)."""
+        if self.normal is None:
+            return self.levels
+        try:
+            place = baseline.place(datetime.fromtimestamp(t, self.zone), self.zone)
+        except (ValueError, OverflowError, OSError):  # no calendar reaches so far
+            place = t / 3600 % SLOTS
+        return (*self.levels, *baseline.levels(self.normal.at(place)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +194,7 @@ def _policy(raw: dict[str, Any]) -> Policy:
 def _metric(name: str, raw: object, hosts: Mapping[str, tuple[str, ...]]) -> Metric:
     if not isinstance(raw, dict) or not isinstance(raw.get("host"), str):
         raise _Wrong(f"the metric {name!r} is an object that names its 'host'.")
-    _known(raw, f"the metric {name!r}", ("host", "levels"))
+    _known(raw, f"the metric {name!r}", ("host", "levels", "normal"))
     host = raw["host"]
     if hosts and host not in hosts:
         raise _Wrong(f"the host {host!r} of the metric {name!r} is not among the hosts.")
@@ -186,7 +204,35 @@ def _metric(name: str, raw: object, hosts: Mapping[str, tuple[str, ...]]) -> Met
     read = tuple(_level(name, level) for level in levels)
     if len({level.key for level in read}) < len(read):
         raise _Wrong(f"the metric {name!r} has two levels of the same state and direction.")
-    return Metric(host, read)
+    return Metric(host, read, *_normal(name, raw.get("normal")))
+
+
+def _normal(name: str, raw: object) -> tuple[Band | None, ZoneInfo]:
+    """A band as `baseline.Band`, each row a number for all hours or a list of 168 (null where there is no saying)."""
+    if raw is None:
+        return None, UTC
+    if not isinstance(raw, dict):
+        raise _Wrong(f"the 'normal' of the metric {name!r} is an object.")
+    _known(raw, f"the normal of the metric {name!r}", ("zone", *ROWS, "top"))
+    low, high, under, over = (_row(name, key, raw.get(key)) for key in ROWS)
+    top = None if raw.get("top") is None else _number(raw["top"], "'top'")
+    for hour in zip(under, low, high, over, strict=True):
+        known = [edge for edge in hour if edge is not None]
+        if len(known) == len(hour) and known != sorted(known):
+            raise _Wrong(f"the normal of the metric {name!r} is not in order: under, low, high, over.")
+    try:
+        zone = ZoneInfo(raw.get("zone", "UTC"))
+    except (KeyError, ValueError, OSError, TypeError):
+        raise _Wrong(f"the 'zone' of the metric {name!r} is no time zone: {raw.get('zone')!r}.") from None
+    return Band("ready", 0, low, high, under, over, top), zone
+
+
+def _row(name: str, key: str, raw: object) -> tuple[float | None, ...]:
+    if is_number(raw):
+        return (_number(raw, f"'{key}'"),) * SLOTS
+    if not isinstance(raw, list) or len(raw) != SLOTS:
+        raise _Wrong(f"{key!r} in the normal of the metric {name!r} is a number, or a list of {SLOTS}.")
+    return tuple(None if value is None else _number(value, f"'{key}'") for value in raw)
 
 
 def _level(name: str, raw: object) -> Level:

@@ -15,9 +15,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
+from domain.baseline import NORMALS
 from domain.inventory import Check, Host, Threshold, host_in_group, owner
 from domain.reading import FailureKind
-from domain.records import OUTCOMES, FailureSeen, MetricSet, StateInterval, raw
+from domain.records import OUTCOMES, BandLearnt, FailureSeen, MetricSet, StateInterval, raw
 from domain.thresholds import Level, nearest
 from webui import amounts
 from webui.causes import unit_of
@@ -68,7 +69,8 @@ def lines(
     levels = _levels(session, host, typed)
     checks = {check.id: check for check in host.checks}
     sets = _sets(session, list(checks), begin, end)
-    named = _named(host, sets, levels)
+    bands: dict[tuple[int, str, str], dict[str, Any]] = _bands(session, host)
+    named = _named(host, sets, levels, set(bands))
     pace = float(host.interval_s or settings.interval)
     header = {
         "hosts": {host.name: []},
@@ -76,7 +78,12 @@ def lines(
             "interval": pace, "attempts": host.attempts or settings.attempts, "recover_after": host.recover_after or 1,
         },
         "metrics": {
-            name: {"host": host.name, "levels": [_level(one) for one in own]} for name, own in named.values()
+            name: {
+                "host": host.name,
+                "levels": [_level(one) for one in own],
+                "normal": {**bands[key], "zone": settings.zone} if key in bands else None,
+            }
+            for key, (name, own) in named.items()
         },
     }  # fmt: skip
     yield json.dumps(header)
@@ -111,6 +118,19 @@ def _levels(
     return found
 
 
+def _bands(session: Session, host: Host) -> dict[tuple[int, str, str], dict[str, Any]]:
+    """(check, measure, part) -> what is normal for it as it is known now, for the header."""
+    learnt = select(BandLearnt).where(
+        BandLearnt.host_id == host.id, BandLearnt.status.in_(("ready", "calibrating")), BandLearnt.measure.in_(NORMALS)
+    )
+    return {
+        (row.check_id, row.measure, row.part): {
+            "low": row.low, "high": row.high, "under": row.under, "over": row.over, "top": NORMALS[row.measure].top,
+        }
+        for row in session.scalars(learnt)
+    }  # fmt: skip
+
+
 def _raw(session: Session, checks: list[int], begin: datetime, end: datetime) -> Sequence[Any]:
     asked = (
         select(raw.c.check_id, raw.c.ts, raw.c.set_id, raw.c.state, raw.c.v)
@@ -126,17 +146,20 @@ def _sets(session: Session, checks: list[int], begin: datetime, end: datetime) -
 
 
 def _named(
-    host: Host, sets: dict[int, MetricSet], levels: dict[tuple[str, str], list[Level]]
+    host: Host,
+    sets: dict[int, MetricSet],
+    levels: dict[tuple[str, str], list[Level]],
+    banded: set[tuple[int, str, str]],
 ) -> dict[tuple[int, str, str], tuple[str, list[Level]]]:
-    """(check, measure, part) -> its name on the tape and its levels, for what has any."""
+    """(check, measure, part) -> its name on the tape and its levels, for what has any, or a normal."""
     found: dict[tuple[int, str, str], tuple[str, list[Level]]] = {}
     for one in sets.values():
         pairs = list(zip(one.names, one.parts, strict=True))
         for check in host.checks:
             for name, part in pairs:
                 whole = levels.get((name, "")) if not part or (name, "") not in pairs else None
-                own = levels.get((name, part)) or whole
-                if own:
+                own = levels.get((name, part)) or whole or []
+                if own or (check.id, name, part) in banded:
                     title = f"{check.name}: {name}{f'[{part}]' if part else ''}"
                     found.setdefault((check.id, name, part), (title, own))
     return found

@@ -77,6 +77,18 @@ def test_a_line_that_is_not_understood_is_named_with_its_number(line: str, sente
         ('{"metrics": {"cpu": {"host": "a", "levels": [{"state": "warning"}]}}}', "exactly one of 'over' and 'under'"),
         ('{"metrics": {"cpu": {"host": "a", "levels": [{"state": "warning", "over": true}]}}}', "'over' is a finite"),
         ('{"metrics": {"cpu": {"host": "a", "levels": [{"state": [], "over": 1}]}}}', "warning or critical"),
+        ('{"metrics": {"cpu": {"host": "a", "normal": 7}}}', "the 'normal' of the metric 'cpu' is an object"),
+        ('{"metrics": {"cpu": {"host": "a", "normal": {"middle": 7}}}}', "has no 'middle'"),
+        ('{"metrics": {"cpu": {"host": "a", "normal": {"low": [1, 2]}}}}', "a number, or a list of 168"),
+        (
+            '{"metrics": {"cpu": {"host": "a", "normal": {"low": 1, "high": 2, "under": 3, "over": 4}}}}',
+            "not in order",
+        ),
+        (
+            '{"metrics": {"cpu": {"host": "a", "normal":'
+            ' {"low": 1, "high": 2, "under": 0, "over": 4, "zone": "Mars/Olympus"}}}}',
+            "no time zone",
+        ),
         (
             '{"metrics": {"cpu": {"host": "a", "levels":'
             ' [{"state": "warning", "over": 1}, {"state": "warning", "over": 2}]}}}',
@@ -120,3 +132,10 @@ def test_the_manual_shows_what_replay_really_says() -> None:
     example = page.split("```")[1]
     given, _, shown = example.partition("<<'END'\n")[2].partition("\nEND\n")
     assert list(replay(given.splitlines())) == shown.strip().splitlines()
+
+
+@pytest.mark.parametrize("t", [0, 1e18, -1e18])
+def test_a_normal_is_judged_at_any_moment(t: float) -> None:
+    header = '{"metrics": {"cpu": {"host": "a", "normal": {"low": 1, "high": 2, "under": 0.5, "over": 4}}}}'
+    said = [json.loads(line) for line in replay([header, *(f'[{t + 600 * n}, "cpu", "metric", 9]' for n in range(2))])]
+    assert said == []

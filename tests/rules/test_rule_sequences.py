@@ -13,7 +13,7 @@ SEQUENCES = Path(__file__).parent / "sequences"
 INPUTS = sorted(path for path in SEQUENCES.glob("*.jsonl") if not path.name.endswith(".expected.jsonl"))
 JUDGED = {
     f"r{number:02}"
-    for number in (1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28)
+    for number in (1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28)
 }
 
 
