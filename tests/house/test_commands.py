@@ -357,6 +357,7 @@ def test_every_finding_has_a_line_in_the_manual() -> None:
     assert codes and all(f"| {code} |" in manual for code in codes)
 
 
+@pytest.mark.timeout(300)
 def test_maintenance_is_begun_listed_and_ended_in_a_terminal(run: Run, place: Path, session: Session) -> None:
     file = place / "pantau.yaml"
     file.write_text(ONE)
