@@ -32,9 +32,10 @@ def cause(machine: Machine) -> str:
         if machine.amount is None:
             return shown
         whole = units.is_share(machine.measure, machine.unit)
-        return (
-            f"{shown} · {share(machine.amount) if whole else units.say(machine.amount, machine.unit, machine.measure)}"
-        )
+        told = share(machine.amount) if whole else units.say(machine.amount, machine.unit, machine.measure)
+        usual = normals.range_of(machine.case.cause if machine.case else "", machine.unit, machine.measure)
+        beside = f" ({gettext('usually %(range)s', range=usual)})" if usual else ""
+        return f"{shown} · {told}{beside}"
     return str(machine.reason)
 
 

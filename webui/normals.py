@@ -106,13 +106,30 @@ def state(known: Iterable[Band]) -> str:
     )  # fmt: skip
 
 
-def why(reason: str, unit: str, name: str) -> str:
-    """Why a value was far from its normal, from the reason a change was recorded with; empty where a limit was crossed."""
+def _reason(reason: str) -> tuple[float, float, float] | None:
+    """(value, usually from, usually to) as poller/judge.py writes it; None where a limit was crossed."""
     words = reason.split()
     if len(words) != 4 or words[1] != "usually":
+        return None
+    try:
+        return float(words[0]), float(words[2]), float(words[3])
+    except ValueError:
+        return None
+
+
+def range_of(reason: str, unit: str, name: str) -> str:
+    """What was usual when a value left its normal; empty where a limit was crossed."""
+    told = _reason(reason)
+    return "" if told is None else usually(Usual(told[1], told[2], None, None), unit, name)
+
+
+def why(reason: str, unit: str, name: str) -> str:
+    """Why a value was far from its normal, from the reason a change was recorded with; empty where a limit was crossed."""
+    found = _reason(reason)
+    if found is None:
         return ""
-    amount, low, high = (float(words[n]) for n in (0, 2, 3))
-    told = {"range": usually(Usual(low, high, None, None), unit, name), "now": say(amount, unit, name)}
-    if amount < low and low > 0 and amount <= low / 3:
+    amount, low, _ = found
+    told = {"range": range_of(reason, unit, name), "now": say(amount, unit, name)}
+    if low > 0 and amount <= low / 3:
         return gettext("usually %(range)s at this hour, now %(now)s: the load has gone", **told)
     return gettext("usually %(range)s at this hour, now %(now)s", **told)

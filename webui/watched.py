@@ -38,6 +38,7 @@ class Case:
     owner_id: int | None = None
     until: datetime | None = None
     since: datetime | None = None
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -261,11 +262,15 @@ def _cases(session: Session, found: list[Machine]) -> list[Machine]:
     if not subjects:
         return found
     rows = session.execute(
-        select(Incident.subject, Incident.id, Incident.owner_id, Incident.acknowledged_until, Person.name)
+        select(
+            Incident.subject, Incident.id, Incident.owner_id, Incident.acknowledged_until, Person.name, Incident.cause
+        )
         .outerjoin(Person, Person.id == Incident.owner_id)
         .where(Incident.subject.in_(subjects), Incident.closed_at.is_(None))
     )
-    cases = {subject: Case(id, name or "", owner, until) for subject, id, owner, until, name in rows}
+    cases = {
+        subject: Case(id, name or "", owner, until, cause=cause) for subject, id, owner, until, name, cause in rows
+    }
     members = session.execute(
         select(IncidentMember.host_id, Incident.host_id)
         .join(Incident, Incident.id == IncidentMember.incident_id)

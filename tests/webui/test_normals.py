@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from domain.inventory import Host, LoadTest, Threshold
-from domain.records import BandLearnt, Forecast, raw
+from domain.records import BandLearnt, Forecast, Incident, Track, raw
 from tests.webui.cast import Town, Visitor
 
 CPU = "system.cpu.utilization"
@@ -103,3 +103,20 @@ def test_a_load_test_is_walked_through_and_its_limits_are_set(rina: Visitor, tow
         (CPU, "warning", 0.7), (CPU, "critical", 0.87),
     ]  # fmt: skip
     assert "Record it idle" in rina.get(where).text
+
+
+def test_home_and_the_incident_say_why_it_is_yellow(rina: Visitor, town: Town, session: Session) -> None:
+    host = town.machine("web-01", "10.0.0.31", cpu=0.06)
+    check, since = host.checks[0].id, town.now - timedelta(minutes=7)
+    subject = f"metric:{check}:{CPU}:"
+    session.add(Track(subject=subject, host_id=host.id, check_id=check, state="warning", since=since, data={}))
+    incident = Incident(
+        subject=subject, host_id=host.id, check_id=check, state="warning", since=since, opened_at=since,
+        cause="0.06 usually 0.304 0.396",
+    )  # fmt: skip
+    session.add(incident)
+    session.commit()
+    assert "CPU · 6\u00a0% (usually 30–40\u00a0%)" in rina.get("/").text
+    page = rina.get(f"/incidents/{incident.id}").text
+    assert "Usually 30–40\u00a0% at this hour, now 6\u00a0%: the load has gone" in page
+    assert "the load has gone" in rina.get(f"/machines/{host.id}").text
