@@ -296,6 +296,30 @@ def test_an_occurrence_is_over_at_its_end_and_armed_from_its_very_beginning() ->
     assert calendar.covers(calendar.once(begin, begin + HOUR, lasts=HOUR), begin, begin)
 
 
+def test_what_begins_when_it_resumes_is_not_left_out_and_what_began_before_is() -> None:
+    begin = moment("2026-11-21T20:00")
+    rule = calendar.once(begin, begin + HOUR)
+    assert calendar.covers(replace(rule, resumes=begin), begin)
+    assert not calendar.covers(replace(rule, resumes=begin + timedelta(microseconds=1)), begin + MINUTE)
+
+
+def test_a_length_between_two_seconds_is_kept_as_it_is() -> None:
+    rule = calendar.cron("@daily", timedelta(seconds=90.5), zone="UTC")
+    assert rule.options()["duration"] == 90.5
+    assert calendar.read("cron", rule.options(), "UTC") == rule
+    for wrong in (-1, 1e8 + 1, float("inf")):
+        with pytest.raises(ValueError, match="number of seconds"):
+            calendar.read("cron", {"expression": "@daily", "duration": wrong}, "UTC")
+
+
+def test_an_expression_of_200_characters_is_the_longest() -> None:
+    longest = "0" + ",5" * 95 + " 03 * * *"
+    assert len(longest) == 200
+    assert calendar.cron(longest, MINUTE, zone="UTC").expression == longest
+    with pytest.raises(ValueError, match="five fields"):
+        calendar.cron(longest.replace(" 03 ", " 003 "), MINUTE, zone="UTC")
+
+
 def test_occurrences_are_as_many_as_asked_and_no_more() -> None:
     rule = calendar.cron("@hourly", MINUTE, zone="UTC")
     assert [len(calendar.occurrences(rule, NOW, n)) for n in (0, 1, 7)] == [0, 1, 7]
