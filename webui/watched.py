@@ -259,8 +259,6 @@ def _fresh(usual: float) -> Any:
 def _cases(session: Session, found: list[Machine]) -> list[Machine]:
     """The same, each with the incident open for what is wrong, and who is behind whom: two queries, however many."""
     subjects = [machine.subject for machine in found if machine.state in PROBLEMS and machine.subject]
-    if not subjects:
-        return found
     rows = session.execute(
         select(
             Incident.subject, Incident.id, Incident.owner_id, Incident.acknowledged_until, Person.name, Incident.cause
