@@ -185,7 +185,7 @@ def fold_metric(
     state = _worst(levels, track.levels)
     if state == track.state:
         return track, None
-    return _turn(track, state, _since(track, state, levels, steps, at), at, value, _by(state, levels, steps))
+    return _turn(track, state, _since(state, levels, steps, at), at, value, _by(state, levels, steps))
 
 
 def grey(track: MetricTrack, since: float, at: float) -> tuple[MetricTrack, MetricChange | None]:
@@ -231,15 +231,12 @@ def _worst(levels: Sequence[Level], tracks: Sequence[LevelTrack]) -> MetricState
 
 
 def _since(
-    track: MetricTrack,
-    state: MetricState,
-    levels: Sequence[Level],
-    steps: Sequence[tuple[LevelTrack, float | None]],
-    at: float,
+    state: MetricState, levels: Sequence[Level], steps: Sequence[tuple[LevelTrack, float | None]], at: float
 ) -> float:
-    """When the new state began: with its own level's row, else with the row that ended the level left."""
-    if track.state == "unknown":
-        return at
+    """When the new state began: with its own level's row, else with the row that ended the level left.
+
+    Out of grey that is now: rows start afresh there.
+    """
     ended = [(level.state, row) for level, (_, row) in zip(levels, steps, strict=True) if row is not None]
     own = [row for name, row in ended if name == state]
     return min(own) if own else max((row for _, row in ended), default=at)

@@ -83,3 +83,11 @@ def test_another_hypervisors_nodes_may_be_guests_here() -> None:
 def test_a_circle_is_seen_through_every_one_of_several_parents_and_through_an_old_circle() -> None:
     up = frozenset({(1, 12), (1, 13), (1, 11), (11, 10), (12, 13), (13, 12)})
     assert found(Told(1, HYPERV, "files", "running"), parents=up).add == frozenset()
+
+
+def test_a_circle_is_seen_behind_each_of_two_parents() -> None:
+    up = frozenset({(1, 20), (1, 21), (20, 10), (21, 12)})
+    assert found(Told(1, HYPERV, "files", "running"), parents=up).add == frozenset()
+    names = {**NAMES, 12: "mail"}
+    told = [Told(1, HYPERV, "files", "running"), Told(1, HYPERV, "mail", "running")]
+    assert links(told, names, up).add == frozenset()

@@ -26,6 +26,7 @@ from domain.health import (
     outcome_of,
     reach_outcome_of,
     release,
+    reroute,
     resume,
     stale,
 )
@@ -337,3 +338,29 @@ def test_a_grey_host_whose_key_is_refused_is_owed_a_word_of_its_own() -> None:
     track = Track("unknown", 10, unknowns=2, first_unknown=10, seen=60, started=60, told=Told(check="poller"))
     after, _ = fold(track, Result(120, "unknown"), Policy())
     assert after.told == Told()
+
+
+def test_another_way_lets_go_takes_back_doubts_or_decides() -> None:
+    policy = Policy(attempts=2)
+    lost = Track("unreachable", 10, failures=3, first_failure=10)
+    assert reroute(lost, policy, "blocked", 99) == (lost, None)
+    assert reroute(replace(lost, fresh=50), policy, "blocked", 99) == (lost, None)
+    for road in ("clear", "waiting"):
+        assert reroute(lost, policy, road, 99) == (Track("unreachable", 10, fresh=99), None)  # type: ignore[arg-type]
+    free = replace(lost, failures=0, first_failure=None, fresh=50)
+    assert reroute(free, policy, "clear", 99)[0] is free
+    waited = Track("up", 5, failures=2, first_failure=20, flaps=Flaps("off"))
+    assert reroute(waited, policy, "clear", 99) == (replace(waited, fresh=99), None)
+    for track in (replace(waited, failures=1), replace(waited, state="down"), Track("up")):
+        assert reroute(track, policy, "clear", 99)[0] is track
+    cut, change = reroute(waited, policy, "blocked", 99)
+    assert (cut.state, cut.since, cut.flaps.window) == ("unreachable", 20, "o")
+    assert change == Change("up", "unreachable", 20, 99, "blocked")
+    assert reroute(waited, policy, "waiting", 99) == (replace(waited, flaps=Flaps("o")), None)
+    for track in (Track("up", flaps=Flaps("off")), replace(waited, unknowns=1), Track("up", unknowns=1)):
+        assert reroute(track, policy, "blocked", 99)[0] is track
+
+
+def test_a_track_where_nothing_is_excused_or_decided_is_the_very_same() -> None:
+    failing = Track("up", failures=1, first_failure=20, flaps=Flaps("o"))
+    assert reroute(failing, Policy(), "blocked", 99)[0] is failing

@@ -172,3 +172,29 @@ def test_a_level_without_a_name_is_not_understood() -> None:
     for raw in ({}, {"key": ""}, {"key": "XXXX"}):
         with pytest.raises(ValueError, match="'key' of a stored LevelTrack is one of"):
             LevelTrack.from_json(raw)
+
+
+def test_a_worse_level_left_for_another_that_held_longer_dates_from_that_ones_own_row() -> None:
+    levels = (Level("critical", over=95), Level("warning", over=80, for_=180))
+    track, found = MetricTrack(), []
+    for at, value in ((0, 99), (60, 99), (120, 99), (180, 90)):
+        track, change = fold_metric(track, at, value, levels, 60)
+        found += [(change.to_state, change.since, change.by)] if change else []
+    assert found == [("critical", 0, "critical over"), ("warning", 0, "warning over")]
+
+
+@pytest.mark.parametrize(("early", "reached"), [(0.5, True), (0.51, False), (0.4, True)])
+def test_a_sample_may_be_half_a_second_early_and_no_more(early: float, reached: bool) -> None:
+    minutes = [(60.0 * n, 90.0) for n in range(5)]
+    assert (sampled(*minutes, (300 - early, 90)).state == "warning") is reached
+    quick = MetricTrack()
+    for at in (0.0, 10 - 0.1 - (early - 0.5)):  # a hundredth of an interval of ten seconds is less than half a second
+        quick, _ = fold_metric(quick, at, 90, (Level("warning", over=80, for_=10),), 10)
+    assert (quick.state == "warning") is reached
+
+
+def test_who_has_a_warning_in_hand_has_it_in_hand_when_it_gets_worse() -> None:
+    levels = (Level("warning", over=80), Level("critical", over=90))
+    warned = acknowledge(tell(fold_metric(MetricTrack(), 0, 85, levels, 60)[0], 0)[0])
+    worse, _ = fold_metric(warned, 60, 95, levels, 60)
+    assert (worse.state, worse.told.acknowledged) == ("critical", True)

@@ -9,7 +9,7 @@ import pytest
 
 from domain.health import Outcome, Policy, Result, Track
 from domain.routing import Notice
-from domain.uplink import Suspicion, Uplink, answered, counted, heard, notice, resume
+from domain.uplink import Line, Suspicion, Uplink, answered, counted, heard, notice, resume
 
 ALONE = Suspicion(least=3, share=0.5)
 ASKING = Suspicion(("gw", "ns"), least=3, share=0.5)
@@ -124,3 +124,25 @@ def test_no_moment_of_it_lies_in_the_future_after_a_restart() -> None:
     assert resume(Uplink(suspected=100, lost=90), 200) == Uplink(suspected=100, lost=90)
     assert resume(Uplink(), 200) == Uplink()
     assert resume(Uplink(suspected=100), 40) == Uplink(suspected=40)
+
+
+def test_a_suspicion_is_never_a_certainty_at_once() -> None:
+    line = Line(Suspicion((), 0.5, 1))
+    line.count("web", Track("up", failures=1, seen=5), root=True)
+    assert line.suspect(lambda host: False, 5) == Uplink(suspected=5)
+
+
+def test_who_counts_for_our_own_line_is_alive_asked_and_reached_directly() -> None:
+    line = Line(Suspicion((), 0.5, 1))
+    for state in ("pending", "up", "unknown", "down", "unreachable", "disabled"):
+        line.count(state, Track(state, failures=1, seen=5), root=True)  # type: ignore[arg-type]
+    assert line.alive == line.failing == {"pending", "up", "unknown"}
+    line.count("up", Track("up", failures=1, seen=5, stale=True), root=True)
+    line.count("pending", Track(failures=1), root=True)
+    line.count("unknown", Track("unknown", failures=1, seen=5), root=False)
+    assert line.alive == line.failing == set()
+    line.count("well", Track("up", seen=5), root=True)
+    assert (line.alive, line.failing) == ({"well"}, set())
+    line.forget("well")
+    assert line.alive == set()
+    assert Line(None).suspect(lambda host: True, 5) == Uplink()
