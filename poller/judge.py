@@ -276,10 +276,8 @@ class Judge:
 
     def _maintained(self, page: Page, subject: str, state: str, now: float) -> None:
         """What really was maintenance, for the reckoning of availability: an interval of its own."""
-        page.changes.append([
-            f"maintenance:{self._homes[subject]}", self._homes[subject], None, self._stamp(now), self._stamp(now),
-            "", state, "", None,
-        ])  # fmt: skip
+        host_id, at = int(subject.removeprefix("host:")), self._stamp(now)  # it may be gone since it was stored
+        page.changes.append([f"maintenance:{host_id}", host_id, None, at, at, "", state, "", None])
 
     def _stamp(self, moment: float) -> int:
         return stamp(self._steady.utc(moment))

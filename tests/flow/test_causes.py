@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from domain.clock import now
@@ -244,3 +244,21 @@ async def test_a_host_down_takes_the_incidents_of_its_checks_and_gives_them_back
         ("down", None, False),
     ]
     assert [kind for kind, _ in rows(engine, NOTICES)] == ["problem", "problem", "recovery"]
+
+
+async def test_a_machine_deleted_during_its_maintenance_does_not_stop_the_poller(make: Make, engine: Engine) -> None:
+    net = make({"web": [], "mail": []})
+    recorder = await net.recorder()
+    recorder.maintained = frozenset({net.ids["web"]})
+    recorder.add(net.round(0, "web", answered()))
+    recorder.add(net.round(1, "mail", answered()))
+    await recorder.flush()
+    with engine.begin() as connection:
+        connection.execute(text("delete from host where name = 'web'"))
+    del net.parents["web"]
+    net.steady.moment += 60
+    recorder = await net.recorder()
+    recorder.add(net.round(3, "mail", answered()))
+    await recorder.flush()
+    assert rows(engine, STATES) == [("up",)]
+    assert rows(engine, "select data->'muted' from standing") == [([],)]

@@ -152,7 +152,10 @@ def test_lines_are_counted_with_the_blank_ones_and_an_empty_file_is_said_to_be()
         ('{"metrics": {"cpu": 1}}', "the metric 'cpu' is an object that names its 'host'."),
         ('{"metrics": {"cpu": {}}}', "the metric 'cpu' is an object that names its 'host'."),
         ('{"metrics": {"cpu": {"host": 1}}}', "the metric 'cpu' is an object that names its 'host'."),
-        ('{"metrics": {"cpu": {"host": "a", "limit": 1}}}', "the metric 'cpu' has no 'limit'; known: host, levels, normal."),
+        (
+            '{"metrics": {"cpu": {"host": "a", "limit": 1}}}',
+            "the metric 'cpu' has no 'limit'; known: host, levels, normal.",
+        ),
         (
             '{"hosts": {"b": []}, "metrics": {"cpu": {"host": "a"}}}',
             "the host 'a' of the metric 'cpu' is not among the hosts.",
