@@ -198,3 +198,33 @@ def test_who_has_a_warning_in_hand_has_it_in_hand_when_it_gets_worse() -> None:
     warned = acknowledge(tell(fold_metric(MetricTrack(), 0, 85, levels, 60)[0], 0)[0])
     worse, _ = fold_metric(warned, 60, 95, levels, 60)
     assert (worse.state, worse.told.acknowledged) == ("critical", True)
+
+
+def test_the_nearest_owner_who_says_anything_of_a_measure_stands_alone() -> None:
+    own = [("cpu", "critical", 1)]
+    group = [("cpu", "warning", 2), ("disk", "warning", 3), ("disk", "critical", 4)]
+    everybody = [("cpu", "warning", 5), ("disk", "warning", 6), ("memory", "warning", 7)]
+    held = nearest([own, group, everybody], lambda limit: limit[0])
+    assert sorted(number for _, _, number in held) == [1, 3, 4, 7]
+    assert nearest([[], [], everybody], lambda limit: limit[0]) == everybody
+    assert nearest([], lambda limit: limit) == []
+
+
+def test_a_level_says_from_where_it_is_and_refuses_what_it_does_not_know() -> None:
+    assert Level("warning", over=1).key == "warning over"
+    assert Level("critical", under=1, source="normal").key == "normal critical under"
+    with pytest.raises(ValueError, match="limit or normal"):
+        Level("warning", over=1, source="else")  # type: ignore[arg-type]
+
+
+def test_a_change_names_the_level_that_was_reached_and_the_one_that_was_left() -> None:
+    levels = (Level("warning", over=80), Level("critical", over=90))
+    track, change = fold_metric(MetricTrack(), 0, 95, levels, 60)
+    assert change is not None
+    assert change.by == "critical over"
+    track, change = fold_metric(track, 60, 85, levels, 60)
+    assert change is not None
+    assert (change.to_state, change.by) == ("warning", "warning over")
+    _, change = fold_metric(track, 120, 10, levels, 60)
+    assert change is not None
+    assert (change.to_state, change.by) == ("ok", "warning over")
