@@ -122,8 +122,7 @@ def lay_out() -> None:
         *(ROOT / "tests" / "rules").rglob("*.*"),
         *(ROOT / "docs").glob("*.md"),
     ):
-        text = "" if not source.is_file() or "__pycache__" in source.parts else source.read_text()
-        if text and not ELSEWHERE.search(text):
+        if source.is_file() and source.suffix != ".pyc" and not ELSEWHERE.search(text := source.read_text()):
             write(PLACE / source.relative_to(ROOT), text)
     write(PLACE / "conftest.py", CONFTEST)
     write(
@@ -161,7 +160,7 @@ def functions(modules: list[str], scores: dict[str, Score]) -> None:
 
 
 def mutmut(names: list[str], examples_only: bool) -> subprocess.CompletedProcess[str]:
-    words = [str(Path(sys.executable).parent / "mutmut"), "run", "--max-children", "2", *names]
+    words = [str(Path(sys.executable).parent / "mutmut"), "run", "--max-children", "1", *names]
     environment = {**os.environ, QUICK: "1" if examples_only else ""}
     return subprocess.run(words, cwd=PLACE, env=environment, capture_output=True, text=True, check=False)
 
