@@ -120,3 +120,10 @@ def test_what_a_digest_will_tell_is_not_told_beside_it() -> None:
     assert crowds.speak("m11", Notice("problem", 2, "down", 2)) is None
     assert crowds.speak("m0", Notice("recovery", 2, "up", 2)) is not None
     assert [one.members for one in crowds.renewed(301)] == [("m11", "m12")]
+
+
+def test_flapping_crowds_too_and_its_end_with_what_is_well_again() -> None:
+    crowds = Crowds()
+    for kind in ("flap_start", "flap_stop"):
+        assert several(crowds, kind, 11)[-1] == "poller"
+    assert set(crowds.to_json()) == {"all", "all good"}

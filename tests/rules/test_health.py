@@ -364,3 +364,11 @@ def test_another_way_lets_go_takes_back_doubts_or_decides() -> None:
 def test_a_track_where_nothing_is_excused_or_decided_is_the_very_same() -> None:
     failing = Track("up", failures=1, first_failure=20, flaps=Flaps("o"))
     assert reroute(failing, Policy(), "blocked", 99)[0] is failing
+
+
+def test_the_last_eight_looks_are_known_by_their_ids() -> None:
+    track = Track()
+    for number in range(12):
+        track, _ = fold(track, Result(number * 60.0, "ok", rid=str(number)), Policy())
+    assert track.rids == ("4", "5", "6", "7", "8", "9", "10", "11")
+    assert Track().since == 0
