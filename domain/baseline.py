@@ -22,7 +22,7 @@ Sensitivity = Literal["wide", "usual", "narrow", "off"]
 
 SLOTS = 168
 """Hours of a week; slot 0 begins on Monday at 00:00."""
-FAR: Mapping[str, float] = {"wide": 5.0, "usual": 3.0, "narrow": 2.0}
+FAR: Mapping[str, float] = {"wide": 4.0, "usual": 2.2, "narrow": 1.5}
 """How many spreads from what is usual is far, by how sensitive a person wants it."""
 SIGMA = 1.4826
 """A median absolute deviation times this is the standard deviation of a normal distribution."""
@@ -40,7 +40,7 @@ STEADY = 6.0
 """The machine's typical spread counts as much as so many days of an hour's own."""
 ENOUGH = 20
 """Distinct hours without which nothing is said at all: the first band exists after one day."""
-FOR, CLEAR_FOR = 300.0, 600.0
+FOR, CLEAR_FOR = 180.0, 600.0
 """Seconds a value must be far from its normal, and back in it, before it is told."""
 
 

@@ -220,27 +220,27 @@ def judged(band: Band, value: Callable[[int], float], begin: float, minutes: int
     return said
 
 
-def test_a_load_that_has_gone_is_a_warning_after_five_minutes() -> None:
+def test_a_load_that_has_gone_is_a_warning_after_three_minutes() -> None:
     said = judged(learnt(28), lambda minute: 0.4 if minute < 60 else 0.03, 24 + 10, 120)
-    assert said == [(65, "warning", "normal warning under")]
+    assert said == [(63, "warning", "normal warning under")]
 
 
 def test_a_load_that_came_back_is_well_after_ten_minutes() -> None:
     said = judged(learnt(28), lambda minute: 0.03 if minute < 60 else 0.4, 24 + 10, 120)
-    assert said == [(5, "warning", "normal warning under"), (70, "ok", "normal warning under")]
+    assert said == [(3, "warning", "normal warning under"), (70, "ok", "normal warning under")]
 
 
 def test_the_hour_alone_clears_nothing() -> None:
     """The load went at four; at night little is usual, which says nothing; it is back in the morning."""
     band = learnt(28)
     said = judged(band, lambda minute: 0.03 if minute < 17 * 60 else 0.4, 24 + 16, 18 * 60)
-    assert said == [(5, "warning", "normal warning under"), (17 * 60 + 10, "ok", "normal warning under")]
+    assert said == [(3, "warning", "normal warning under"), (17 * 60 + 10, "ok", "normal warning under")]
 
 
 def test_where_there_is_no_saying_what_was_reached_stays_reached() -> None:
     band = learnt(4)  # knows no Saturday
     said = judged(band, lambda minute: 0.9, 4 * 24 + 22, 4 * 60)
-    assert said == [(5, "warning", "normal warning over")]
+    assert said == [(3, "warning", "normal warning over")]
 
 
 def test_a_limit_and_the_normal_of_one_state_and_side_stand_beside_each_other() -> None:
