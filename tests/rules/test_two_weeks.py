@@ -13,7 +13,7 @@ from bench.normals import KINDS, Score, judge, lives
 @pytest.fixture(scope="module")
 def scores() -> tuple[Score, Score]:
     pair = (Score(), Score())
-    for life in lives(machines=1, seed=4):
+    for life in lives(machines=1, seed=1):
         for total, own in zip(pair, judge(life), strict=True):
             total.add(own)
     return pair
