@@ -29,6 +29,8 @@ LONGEST_ONCE = timedelta(days=366)
 LONGEST = timedelta(days=31)
 """The longest occurrence of a window that comes again."""
 SHORTEST = timedelta(minutes=1)
+FIRST_YEAR, LAST_YEAR = 1970, 2999
+"""Moments beyond these fall off the calendar's edge as soon as they are told in another zone."""
 CROWDED = 100
 """A window may begin so many times before one of its occurrences is over, and no more often."""
 NICKNAMES = {
@@ -131,6 +133,8 @@ def once(begin: datetime, end: datetime, *, zone: str = "UTC", lasts: timedelta 
     for moment in (begin, end):
         if moment.tzinfo is None:
             raise ValueError("a moment needs its zone, such as 2026-11-21T22:00+07:00.")
+    if not all(FIRST_YEAR <= moment.year <= LAST_YEAR for moment in (begin, end)):
+        raise ValueError(f"a window lies between the years {FIRST_YEAR} and {LAST_YEAR}.")
     begin, end = begin.astimezone(UTC), end.astimezone(UTC)
     if end - begin < SHORTEST:
         raise ValueError("the end lies at least a minute after the beginning.")
@@ -315,6 +319,8 @@ def _keep(covered: dict[int, Cover], host: int, found: Cover | None) -> None:
 
 def _begun(rule: Rule, at: datetime, downs: Sequence[datetime]) -> Span | None:
     """A flexible rule begins at the first of `downs` within an armed time; one going down later in it changes nothing."""
+    if not any(at - rule.lasts < moment <= at for moment in downs):
+        return None  # asked for every machine: most of them did not go down, and starts can be many
     for begin in _starts(rule, at - rule.duration - rule.lasts):
         if begin > at:
             return None

@@ -141,6 +141,9 @@ async def _blame(cursor: AsyncCursor[Any], cause: Row) -> None:
 
 async def _merge(cursor: AsyncCursor[Any], into: int, which: str, row: dict[str, Any]) -> None:
     """Open incidents that share a cause become part of the one that is the cause; both histories say so."""
+    # A person may have put the cause under one of them: the other way round as well, neither would be in any list.
+    joining = f"select id from incident where {which} and closed_at is null and merged_into is null"  # noqa: S608
+    await _split(cursor, f"id = %(into)s and merged_into in ({joining})", {**row, "into": into})
     await cursor.execute(
         "with joined as (update incident set merged_into = %(into)s"  # noqa: S608 - our own conditions
         f" where {which} and closed_at is null and merged_into is null and id <> %(into)s returning id)"

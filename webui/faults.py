@@ -9,7 +9,7 @@ from datetime import datetime
 from threading import Lock
 
 from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
@@ -17,6 +17,8 @@ from domain.clock import now
 from webui.language import gettext
 
 log = logging.getLogger(__name__)
+OUT_OF_RANGE = "22003"
+"""What PostgreSQL calls a number that its column cannot hold."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(HTTPException, _refused)
     for away in (OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(away, _away)
+    app.register_error_handler(DataError, _unfit)
     app.register_error_handler(Exception, _broken)
 
 
@@ -70,6 +73,13 @@ def _refused(error: HTTPException) -> Response:
         if name.lower() in ("allow", "retry-after"):
             answer.headers[name] = value
     return answer
+
+
+def _unfit(error: DataError) -> Response:
+    """A value no table can hold: a number beyond every row is no such page, anything else is refused."""
+    store.session().rollback()
+    log.warning("A request was refused, its values fit no table: %s", str(error.orig).strip().splitlines()[:1])
+    return show(_words(404 if getattr(error.orig, "sqlstate", "") == OUT_OF_RANGE else 422, ""))
 
 
 def _words(code: int, description: str) -> Fault:

@@ -147,7 +147,7 @@ def merge(incident_id: int) -> Response:
         handling.merge(store.session(), incident, into, person, now())
 
     said = gettext("It stands under #%(number)s now.", number=into.id)
-    return _do(incident_id, act, said, "incidents.split")
+    return _do(incident_id, act, said, "incidents.split", (into.id,))
 
 
 @blueprint.post("/<int:incident_id>/split")
@@ -161,11 +161,15 @@ def split(incident_id: int) -> Response:
     return _do(incident_id, act, gettext("It stands by itself again."))
 
 
-def _do(incident_id: int, act: Callable[[Incident, Person], None], said: str, undo: str = "") -> Response:
-    """One change of one incident, locked while it is made; then back to where the button was."""
+def _do(
+    incident_id: int, act: Callable[[Incident, Person], None], said: str, undo: str = "", others: tuple[int, ...] = ()
+) -> Response:
+    """One change of one incident, locked while it is made together with `others`; then back to where the button was."""
     _case(incident_id)
     session = store.session()
-    incident = session.scalars(select(Incident).where(Incident.id == incident_id).with_for_update()).one()
+    locked = select(Incident).where(Incident.id.in_({incident_id, *others})).order_by(Incident.id).with_for_update()
+    fresh = session.scalars(locked.execution_options(populate_existing=True))  # what was read before may be old by now
+    incident = next(one for one in fresh.all() if one.id == incident_id)
     try:
         act(incident, access.person())
     except Refused as refusal:

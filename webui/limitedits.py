@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from domain.clock import now
-from domain.inventory import LimitEdit, Person, Threshold, owner
+from domain.inventory import Division, Host, HostGroup, LimitEdit, Person, Threshold, owner
 from webui import store
 
 COLUMNS = (
@@ -57,13 +57,20 @@ def undo(edit: LimitEdit) -> None:
         for row in session.scalars(same):
             session.delete(row)
     session.flush()
-    session.add_all(row_from(values) for values in edit.before)
+    session.add_all(row_from(values) for values in edit.before if _there(values))
     edit.undone_at = now()
     store.announce("inventory")
     session.flush()
 
 
-def undoable(edit_id: int) -> LimitEdit | None:
-    """The edit, if it may still be undone."""
-    edit = store.session().get(LimitEdit, edit_id) if edit_id else None
+def _there(values: dict[str, Any]) -> bool:
+    """Whether the limit's owner still exists: one that was deleted since needs no limits."""
+    tables: tuple[tuple[str, Any], ...] = (("host_id", Host), ("group_id", HostGroup), ("division_id", Division))
+    return all(store.session().get(table, values[name]) for name, table in tables if values.get(name) is not None)
+
+
+def undoable(edit_id: int, *, lock: bool = False) -> LimitEdit | None:
+    """The edit, if it may still be undone; with `lock`, nobody else undoes it meanwhile."""
+    known = 0 < edit_id < 2**31
+    edit = store.session().get(LimitEdit, edit_id, with_for_update=lock or None) if known else None
     return edit if edit is not None and edit.undone_at is None and now() - edit.made_at < UNDONE_FOR else None

@@ -125,8 +125,8 @@ def delete(threshold_id: int) -> Response:
 @access.admin
 def undo(edit_id: int) -> Response:
     """Make an edit of limits undone: they are again as they were before."""
-    edit = store.session().get(LimitEdit, edit_id)
-    if edit is None or edit.undone_at is not None:
+    edit = limitedits.undoable(edit_id, lock=True)
+    if edit is None:
         abort(404)
     limitedits.undo(edit)
     store.session().commit()
@@ -261,7 +261,8 @@ def _owners() -> dict[str, list[tuple[int, str, int]]]:
 
 def _edited(scope: Scope) -> Threshold | None:
     """The limit being changed, if one is: it must be this page's own."""
-    row = store.session().get(Threshold, request.values.get("change", 0, int))
+    change = request.values.get("change", 0, int)
+    row = store.session().get(Threshold, change) if 0 < change < 2**31 else None
     return row if row is not None and owner(row) == (scope.kind, scope.id) else None
 
 

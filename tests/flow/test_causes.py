@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg import AsyncConnection
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from domain.clock import now
 from domain.health import Result
 from domain.records import Heartbeat
+from poller import incidents
 from poller.plan import Limit, Plan
 from tests.flow.conftest import START, answered, silent
 from tests.flow.estate import Estate, rows
@@ -262,3 +264,19 @@ async def test_a_machine_deleted_during_its_maintenance_does_not_stop_the_poller
     await recorder.flush()
     assert rows(engine, STATES) == [("up",)]
     assert rows(engine, "select data->'muted' from standing") == [([],)]
+
+
+async def test_a_cause_that_somebody_put_under_its_own_part_comes_out_and_neither_vanishes(
+    make: Make, engine: Engine, database_url: str
+) -> None:
+    net = make({"router": [], "web": ["router"]})
+    opened = "insert into incident (subject, host_id, state, since, opened_at, merged_into) values (%s, %s, 'down', now(), now(), %s) returning id"
+    async with await AsyncConnection.connect(database_url) as connection, connection.cursor() as cursor:
+        ids: list[int] = []
+        for name in ("web", "router"):
+            host = net.ids[name]
+            await cursor.execute(opened, [f"host:{host}", host, ids[0] if ids else None])
+            ids += await cursor.fetchone() or ()
+        web, router = ids
+        await incidents._merge(cursor, router, "host_id = %(host)s", {"host": net.ids["web"], "at": now()})
+    assert rows(engine, "select id, merged_into from incident order by id") == [(web, router), (router, None)]

@@ -546,3 +546,19 @@ def test_in_any_topology_inheritance_adds_and_takes_nothing_away(links: set[tupl
         inherits = bool(place.parents) and place.parents <= set(found)
         assert (place.id in found) == (place.id in aimed or inherits)
     assert calendar.muted([], world, NOW) == {}
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1969-12-30", "3000-01-01", "9999-12-31"])
+def test_a_moment_at_the_edge_of_the_calendar_is_refused_with_a_sentence(day: str) -> None:
+    options = {"from": f"{day}T01:00+14:00", "until": f"{day}T02:00+14:00"}
+    with pytest.raises(ValueError, match="lies between the years 1970 and 2999"):
+        calendar.read("once", options, JAKARTA)
+
+
+def test_a_flexible_window_costs_nothing_for_machines_that_did_not_go_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = calendar.cron("*/2 * * * *", MINUTE, zone="UTC", lasts=timedelta(days=31))
+    at = moment("2026-11-21T12:00:30")
+    assert calendar.run(rule, at, [at - 20 * MINUTE]) == (at - 20 * MINUTE, at - 20 * MINUTE + timedelta(days=31))
+    monkeypatch.setattr(calendar, "_starts", lambda *_: pytest.fail("it counted starts though nothing went down"))
+    assert calendar.run(rule, at, []) is None
+    assert calendar.run(rule, at, [at - timedelta(days=31), at + MINUTE]) is None
