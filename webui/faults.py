@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from domain.clock import now
+from webui import store
 from webui.language import gettext
 
 log = logging.getLogger(__name__)
