@@ -25,6 +25,7 @@ blueprint = Blueprint("maintenance", __name__)
 QUICK = ("30m", "1h", "2h", "4h", "8h")
 SENTENCES = (
     ("at least a minute", lazy_gettext("The end lies at least a minute after the beginning.")),
+    ("between the years", lazy_gettext("A window lies between the years 1970 and 2999.")),
     ("at most a year", lazy_gettext("A window is at most a year long; switch a machine off that is not to be watched at all.")),
     ("at least one day", lazy_gettext("A weekly window needs at least one day of the week.")),
     ("no time of day", lazy_gettext("This is no time of day; one is 22:30.")),
