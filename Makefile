@@ -29,6 +29,7 @@ conformance: $(VENV)/.dev  ## read recorded devices (../shared or SHARED) and co
 	@$(BIN)/python -m tests.conformance
 
 mutation: $(VENV)/.dev  ## break the rules in every way and see that tests/rules notices (docs/mutation.md)
+	@bash .ci/sync $(VENV) --group mutation
 	@nice -n 15 $(BIN)/python tools/mutation.py --fresh
 
 format: $(VENV)/.dev  ## format the code and mend what the linter can mend
