@@ -168,7 +168,17 @@ def test_what_is_wrong_is_told_worst_first_with_since_and_why(run: Run, session:
         ("host", "db1", "down"), ("check", "web1", "down"), ("metric", "web1", "warning"),
     }  # fmt: skip
     assert [p["measure"] for p in told["problems"] if p["kind"] == "metric"] == ["icmp.loss"]
-    assert set(told) == {"at", "well", "summary", "machines", "counts", "poller", "last_trouble", "maintenance", "problems"}
+    assert set(told) == {
+        "at",
+        "well",
+        "summary",
+        "machines",
+        "counts",
+        "poller",
+        "last_trouble",
+        "maintenance",
+        "problems",
+    }
 
 
 def test_a_silent_poller_is_never_all_well(run: Run, session: Session) -> None:
