@@ -310,8 +310,9 @@ def test_ctrl_c_is_one_word_and_130() -> None:
     with socket.create_server(("127.0.0.1", 0)) as tarpit:
         argv = ["probe", "tcp", "127.0.0.1", "--set", f"port={tarpit.getsockname()[1]}", "--set", "expect=never"]
         asked = subprocess.Popen(
-            [sys.executable, "-m", "pantau", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+            [sys.executable, "-m", "pantau", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+        )  # fmt: skip
         tarpit.settimeout(30)
         answered, _ = tarpit.accept()
         with answered:
