@@ -20,6 +20,9 @@ from poller.spool import Spool
 from probes import catalogue
 from tests.flow.conftest import START, FrozenSteady
 
+TOOK = 0.01
+"""Seconds every look takes."""
+
 
 class Estate:
     """Machines by name, each with a ping a minute; `parents` of each by name."""
@@ -66,9 +69,9 @@ class Estate:
         self.steady.moment = START + minute * 60
         host = self.host(name)
         seen = Seen(
-            replace(reading, at=self.steady.utc(self.steady.moment), took=0.01),
+            replace(reading, at=self.steady.utc(self.steady.moment), took=TOOK),
             self.steady.moment,
-            self.steady.moment + 0.01,
+            self.steady.moment + TOOK,
         )
         kind = reading.failure.kind if reading.failure else None
         return Round(host, (CheckSeen(host.checks[0], seen),), combine([reach_outcome_of(kind)]), 0.0)
