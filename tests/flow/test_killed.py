@@ -98,7 +98,7 @@ def test_a_pen_killed_at_any_moment_loses_and_doubles_nothing(
     emptied(database_url)
     dice, killed = random.Random(seed), 0
     again = {**given, "spool": str(tmp_path / "other"), "tape": tape()}
-    while not fed(again, tmp_path, dice.uniform(0, 0.35) if killed < KILLS else None):
+    while not fed(again, tmp_path, dice.uniform(0, 0.12) if killed < KILLS else None):
         killed += 1
     assert killed >= 3
     assert asked(database_url) == expected
