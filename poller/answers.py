@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from config.vault import Opener, VaultError
 from domain.inventory import Credential, HostKey
+from domain.options import fill
 from domain.reading import Failure, FailureKind, Reading, Secret, Target
 from domain.spoken import as_json
 from poller.lanes import Lanes, broken
@@ -20,7 +21,7 @@ from poller.plan import Plan, prepare_options, secret_of, unseal
 from poller.round import Round, look_round
 from poller.schedule import TICK
 from probes import catalogue
-from probes.base import Probe, fill
+from probes.base import Probe
 
 _log = logging.getLogger("poller")
 AT_ONCE = 8

@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from config.vault import Opener, VaultError
 from domain.inventory import Credential
+from domain.options import fill
 from domain.reading import Secret, Target
 from poller.lanes import Lanes
 from poller.plan import Plan, unseal
 from probes import catalogue, doors, greet, names
-from probes.base import fill
 from probes.limits import clean
 from probes.names import Place, Unresolved
 

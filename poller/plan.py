@@ -31,11 +31,12 @@ from domain.inventory import (
     host_parent,
     owner,
 )
+from domain.options import describe, fill
 from domain.reading import Secret
 from domain.records import StateInterval
 from domain.thresholds import nearest
 from probes import catalogue
-from probes.base import Probe, describe, fill
+from probes.base import Probe
 
 _log = logging.getLogger("poller")
 MONTH = timedelta(days=31)

@@ -19,9 +19,10 @@ import dns.rcode
 import dns.rdatatype
 import dns.reversename
 
+from domain.options import option
 from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Target
 from probes import names
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.limits import Deadline, clean
 from probes.names import Place
 from probes.tcp import refusal

@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from domain import clock
+from domain.options import option
 from domain.reading import Fact, FailureKind, Measure, Reading, Target
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.limits import clean
 
 LONGEST = 366 * 24 * 60

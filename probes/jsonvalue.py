@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from domain.options import option
 from domain.reading import Fact, Failure, FailureKind, Measure, Reading, Secret, Target
 from probes import chosen, http
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.chosen import Choice
 from probes.http import verdict
 from probes.http.verdict import MISSING, Answer, Step

@@ -11,9 +11,10 @@ import time
 from dataclasses import dataclass
 
 from domain import clock
+from domain.options import option
 from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Target
 from probes import names
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.limits import Deadline, clean
 from probes.names import Place
 from probes.tcp import refusal

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from domain.options import option
 from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Target
 from probes import certificate, line, starttls
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.dialogue import Dialogue, Unspoken
 from probes.http.wire import Stop, Wire
 from probes.limits import Deadline, Guard, TooLate, TooMuch, clean

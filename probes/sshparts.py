@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from domain.options import option
 from domain.reading import Fact, Failure, FailureKind, Measure, Reading, Target
 from probes import ssh
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.limits import Deadline, clean
 from probes.ssh.files import Broken, Entry, Files, Unreadable
 from probes.ssh.session import Session, Unoffered

@@ -13,9 +13,10 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from domain.options import option
 from domain.reading import Fact, FailureKind, Measure, Reading, Target
 from probes import names
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.limits import clean
 
 SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "information", "debug")

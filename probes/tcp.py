@@ -9,9 +9,10 @@ import socket
 import time
 from dataclasses import dataclass
 
+from domain.options import option
 from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Target
 from probes import names
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.limits import ANSWER_BYTES, Deadline, clean
 from probes.names import Place
 

@@ -13,9 +13,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from domain import clock
+from domain.options import option
 from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Target
 from probes import certificate, line, starttls
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.dialogue import Unspoken
 from probes.http.wire import Stop, Wire
 from probes.limits import Deadline, Guard, TooLate, TooMuch, clean, number

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from domain.options import option
 from domain.reading import Fact, Failure, FailureKind, Measure, Reading, Target
 from probes import http
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.http import verdict
 from probes.http.verdict import Answer
 from probes.limits import TooMuch, clean, number

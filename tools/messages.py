@@ -15,8 +15,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from domain.options import describe
 from probes import catalogue
-from probes.base import describe
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB = ROOT / "webui"

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session, selectinload
 
 from domain.clock import now
 from domain.inventory import Check, Credential, Division, Host, HostGroup, Threshold, owner
+from domain.options import describe, fill
 from domain.reading import Secret
-from probes.base import describe, fill
 from probes.ssh.session import Refused, private_key
 from webui import repeated
 from webui.written import Document, Limit, Login, Look, Machine, Repeated, Source

@@ -12,8 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from werkzeug.wrappers import Response
 
 from domain.inventory import Check, Credential, Host
+from domain.options import describe
 from probes import catalogue
-from probes.base import Probe, describe
+from probes.base import Probe
 from webui import access, heard, logins, looks, store
 from webui.draft import Draft
 from webui.forms import Field, OptionsForm

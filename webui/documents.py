@@ -11,8 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from domain.inventory import Check, Credential, Division, Host, HostGroup, Threshold, owner
+from domain.options import describe
 from probes import catalogue
-from probes.base import describe
 from webui import repeated
 from webui.applying import Ask, DocumentError, Seal, make_true
 from webui.written import Defaults, Document, Group, Limit, Login, Look, Machine, Section, Source

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from probes.base import Option, describe, fill
+from domain.options import Option, describe, fill
 from webui.language import gettext
 
 Shown = Literal["text", "number", "check", "choice", "lines", "secret", "key"]

@@ -18,9 +18,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from domain import calendar
 from domain.calendar import Rule
 from domain.inventory import CREDENTIALS
+from domain.options import describe, fill
 from domain.thresholds import Level
 from probes import catalogue
-from probes.base import Probe, describe, fill
+from probes.base import Probe
 from webui.addresses import HOST, ODD
 
 LONGEST_NAME, LONGEST_NOTE = 100, 2000

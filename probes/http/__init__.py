@@ -14,9 +14,10 @@ import requests
 import urllib3
 from cryptography import x509
 
+from domain.options import option
 from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Secret, Target
 from probes import certificate, doors, names
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.http import verdict
 from probes.http.verdict import Answer, Wanted
 from probes.http.wire import Stop, Trust, Wire, credential, session

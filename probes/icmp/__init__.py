@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from domain.options import option
 from domain.reading import Cost, FailureKind, Measure, Reading, Target
 from probes import names
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.icmp.engine import SILENT, Engine, Round, errors_of
 from probes.icmp.packet import HEADER_BYTES, LEAST_SIZE, MOST_SIZE, V4, V6, NotPermitted, permission, trouble
 from probes.limits import Deadline, clean

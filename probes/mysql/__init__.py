@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from domain.options import option
 from domain.reading import Cost, Fact, FailureKind, Measure, Reading, Target
 from probes import certificate, line
-from probes.base import Keep, Probe, option
+from probes.base import Keep, Probe
 from probes.http.wire import Stop, Wire
 from probes.limits import Deadline, Guard, TooLate, TooMuch
 from probes.mysql import measures

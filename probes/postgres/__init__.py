@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from domain.options import option
 from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Target
 from probes import line, names
-from probes.base import Keep, Probe, option
+from probes.base import Keep, Probe
 from probes.limits import Deadline, Meter, TooLate, TooMuch
 from probes.postgres import measures, questions
 from probes.postgres.session import Door, Refused, Session, Unanswered, login

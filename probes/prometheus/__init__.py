@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from domain.options import option
 from domain.reading import Fact, Failure, FailureKind, Measure, Reading, Target
 from probes import chosen, http
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.chosen import Choice
 from probes.http import verdict
 from probes.http.verdict import Answer

@@ -6,9 +6,10 @@ import re
 import time
 from dataclasses import dataclass
 
+from domain.options import option
 from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Secret, Target
 from probes import certificate, line
-from probes.base import Keep, Probe, option
+from probes.base import Keep, Probe
 from probes.http.wire import Stop, Wire, session
 from probes.limits import Deadline, Guard
 from probes.proxmox import measures

@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from domain.options import option
 from domain.reading import Cost, Fact, FailureKind, Measure, Reading, Secret, Target
 from probes import names
-from probes.base import Keep, Probe, Produces, option
+from probes.base import Keep, Probe, Produces
 from probes.limits import Deadline, Meter, TooLate, TooMuch, clean
 from probes.names import Place
 from probes.snmp import custom, usm

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from domain.options import option
 from domain.reading import Cost, Fact, FailureKind, Reading, Secret, Target
 from probes import names, unix
-from probes.base import Keep, Probe, option
+from probes.base import Keep, Probe
 from probes.limits import Deadline, Guard, TooLate, TooMuch
 from probes.refusals import Refusals, digest
 from probes.ssh.files import Broken

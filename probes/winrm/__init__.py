@@ -10,9 +10,10 @@ from typing import cast
 
 from cryptography import x509
 
+from domain.options import option
 from domain.reading import Cost, Fact, Failure, FailureKind, Measure, Reading, Secret, Target
 from probes import certificate, names
-from probes.base import Keep, Probe, option
+from probes.base import Keep, Probe
 from probes.limits import Deadline, Guard
 from probes.tcp import ADDRESSES
 from probes.winrm.account import Account, shared

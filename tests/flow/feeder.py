@@ -34,7 +34,9 @@ class Known(Estate):
 
 async def feed(given: dict[str, Any]) -> None:
     net = Known(given)
-    net.steady.moment = START + written(net.url) + TOOK  # a clock that stood before the end of a look counts as set back
+    net.steady.moment = (
+        START + written(net.url) + TOOK
+    )  # a clock that stood before the end of a look counts as set back
     recorder = await net.recorder()
     behind = written(net.url)  # the spool may have held more
     waiting = [row for row in given["tape"] if row[0] > behind]

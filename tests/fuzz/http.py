@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes import catalogue, http, jsonvalue, prometheus, webstatus
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.http import wire
 from probes.limits import clean
 

@@ -19,10 +19,11 @@ from unittest.mock import patch
 import dns.message
 import dns.rrset
 
+from domain.options import fill
 from domain.reading import Reading, Secret, Target
 from probes import catalogue, line, mysql, ntp, redis
 from probes import dns as dns_probe
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.limits import Deadline
 from probes.names import numeric
 from tests.fuzz import http as fuzz

@@ -22,10 +22,11 @@ from installation import command, until
 from talkers import Talker, dripping, free_port, talking, within
 
 from config import processes
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Target
 from probes import catalogue
 from probes import dns as probe
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.dns import Options
 
 UNBOUND = "/usr/sbin/unbound"

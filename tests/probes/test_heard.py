@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from domain.options import fill
 from domain.reading import FailureKind, Target
 from probes import heard
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.heard import Options, Report, due_before, judge
 
 MADE = datetime(2026, 11, 1, tzinfo=UTC)

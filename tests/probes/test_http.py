@@ -15,9 +15,10 @@ from namespaces import Cable
 from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
 from webpeers import Authority, Request, redirect, response, web
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes import catalogue, http
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.doors import Doors
 from probes.http import Options
 from probes.names import Names, Place, numeric

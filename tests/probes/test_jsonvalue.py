@@ -9,9 +9,10 @@ from talkers import free_port
 from webpeers import Request, response, web
 from webserver import nginx
 
+from domain.options import fill
 from domain.reading import FailureKind, Measure, Reading, Secret, Target
 from probes import catalogue, jsonvalue
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.jsonvalue import Options
 
 DOCUMENT = {

@@ -14,10 +14,11 @@ from mariadbserver import Server, replica, server
 from mysqltalk import OK, Rows, Wire, greeting, mysql
 from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes import catalogue
 from probes import mysql as probe
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.mysql import Options
 
 WATCHER = Secret("watcher", "right")

@@ -19,9 +19,10 @@ from installation import until
 from talkers import free_port, within
 
 from config import processes
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Target
 from probes import catalogue, ntp
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.ntp import PACKET, UNIX, Options
 
 CHRONYD = "/usr/sbin/chronyd"

@@ -16,9 +16,10 @@ from talkers import dripping, endless, free_port, saying, silent, talking, withi
 from webpeers import Authority
 
 from config import postgres as config
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes import catalogue, postgres
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.postgres import Options, refusal
 
 WATCHER = Secret("watcher", "right")

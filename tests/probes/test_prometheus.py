@@ -12,9 +12,10 @@ from webpeers import response, web
 from webserver import nginx
 
 from config import processes
+from domain.options import fill
 from domain.reading import FailureKind, Measure, Reading, Secret, Target
 from probes import catalogue, prometheus
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.prometheus import Options
 from probes.prometheus.text import Series, parse, series
 

@@ -10,9 +10,10 @@ from proxmoxapi import GIB, HOUR, TOKEN, Cluster, backup, guest, log, node, serv
 from talkers import dripping, free_port, saying, talking, within
 from webpeers import Authority, response, web
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes import catalogue, proxmox
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.proxmox import Options
 
 SECRET = Secret(*TOKEN)

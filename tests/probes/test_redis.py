@@ -14,9 +14,10 @@ from redisserver import Server, server
 from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
 from webpeers import Authority
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes import catalogue, redis
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.redis import Options
 
 WATCHER = Secret("pantau", "right")

@@ -14,9 +14,10 @@ from aiosmtpd.handlers import Sink
 from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
 from webpeers import Authority
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Target
 from probes import catalogue, smtp
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.smtp import Options
 
 

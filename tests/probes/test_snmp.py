@@ -24,9 +24,10 @@ from snmpagents import (
     words,
 )
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes import names, snmp
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.limits import Deadline, Meter
 from probes.snmp import Options, ber, message, usm
 from probes.snmp.device import Start

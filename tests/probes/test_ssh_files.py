@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes import ssh, sshparts
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.ssh.session import Session
 from tests.probes.sshserver import Server, sshd
 

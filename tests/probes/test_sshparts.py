@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Secret, Target
 from probes import ssh, sshparts
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.sshparts import Options
 from probes.unix import parts, snapshot
 from tests.probes.sshserver import Server, sshd

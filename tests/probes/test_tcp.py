@@ -10,9 +10,10 @@ import pytest
 from namespaces import Cable
 from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Target
 from probes import tcp
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.names import Names, numeric
 from probes.tcp import Options
 

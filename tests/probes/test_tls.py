@@ -17,9 +17,10 @@ from postgresserver import before_tls
 from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
 from webpeers import Authority
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Target
 from probes import catalogue, tls
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.tls import Options
 
 DAY = 86400

@@ -10,9 +10,10 @@ from talkers import free_port
 from webpeers import response, web
 from webserver import apache, nginx
 
+from domain.options import fill
 from domain.reading import FailureKind, Reading, Target
 from probes import catalogue, webstatus
-from probes.base import Keep, fill
+from probes.base import Keep
 from probes.webstatus import Options
 
 
