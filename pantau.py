@@ -160,6 +160,8 @@ class _Up:
             migrate.upgrade(engine)
             if vault.create(settings.vault_key, settings.vault_public):
                 say(f"made the vault's key {settings.vault_key} (keep a copy of it, apart from backups).")
+            if vault.create(settings.notifier_key, settings.notifier_public):
+                say(f"made the notifier's key {settings.notifier_key} (keep a copy of it, apart from backups).")
         except (postgres.PostgresError, database.DatabaseError, vault.VaultError) as error:
             stop(error)
         self._engine = engine

@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
+from config import queue
 from config.database import DatabaseError
 
 SCRIPTS = Path(__file__).parent.parent / "migrations"
@@ -36,7 +37,8 @@ def upgrade(bound: Engine) -> bool:
     """
     at = current(bound)
     if at == newest():
-        return False
+        with bound.begin() as connection:
+            return queue.upgrade(connection)
     config = _config()
     if at is not None and at not in {
         script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
@@ -47,6 +49,7 @@ def upgrade(bound: Engine) -> bool:
     with bound.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        queue.upgrade(connection)
     return True
 
 

@@ -11,6 +11,7 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from config import database, migrate, vault
@@ -39,7 +40,13 @@ class Finding:
 
 def findings(settings: Settings) -> list[Finding]:
     """Everything about directories, keys, ports, clock and database."""
-    return [*_data(settings), *_key(settings), _port(settings), *_database(settings)]
+    return [
+        *_data(settings),
+        *_key("P003", "vault", settings.vault_key),
+        *_key("P007", "notifier", settings.notifier_key),
+        _port(settings),
+        *_database(settings),
+    ]
 
 
 def _data(settings: Settings) -> Iterator[Finding]:
@@ -62,22 +69,21 @@ def _data(settings: Settings) -> Iterator[Finding]:
     yield Finding("P002", level, f"{free / 2**30:.1f} GiB are free there.", hint)
 
 
-def _key(settings: Settings) -> Iterator[Finding]:
-    path = settings.vault_key
+def _key(code: str, whose: str, path: Path) -> Iterator[Finding]:
     if not path.exists():
-        yield Finding("P003", "warning", "The vault has no key yet.", "`pantau up` makes it.")
+        yield Finding(code, "warning", f"The {whose} has no key yet.", "`pantau up` makes it.")
         return
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         yield Finding(
-            "P003", "error", f"The vault's key {path} can be read by others (mode {mode:o}).", f"Run: chmod 600 {path}"
+            code, "error", f"The {whose}'s key {path} can be read by others (mode {mode:o}).", f"Run: chmod 600 {path}"
         )
         return
     try:
         vault.opener(path)
-        yield Finding("P003", "ok", "The vault's key is there and private.")
+        yield Finding(code, "ok", f"The {whose}'s key is there and private.")
     except vault.VaultError as error:
-        yield Finding("P003", "error", str(error))
+        yield Finding(code, "error", str(error))
 
 
 def listening_fault(settings: Settings) -> str:

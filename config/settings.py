@@ -175,6 +175,16 @@ class Settings(BaseSettings):
         return self.data / "vault.pub"
 
     @property
+    def notifier_key(self) -> Path:
+        """The notifier's private key file (0600): it opens what channels need, and no login of a watched machine."""
+        return self.data / "notifier.key"
+
+    @property
+    def notifier_public(self) -> Path:
+        """The half that only seals for the notifier; the web may read it."""
+        return self.data / "notifier.pub"
+
+    @property
     def spool(self) -> Path:
         """The poller's spool directory."""
         return self.data / "spool"

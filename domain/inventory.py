@@ -5,7 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, LargeBinary, UniqueConstraint, func, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    UniqueConstraint,
+    func,
+    select,
+    text,
+    true,
+)
 from sqlalchemy import Table as Association
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -37,6 +50,25 @@ class Division(Table):
     name: Mapped[str] = mapped_column(unique=True)
 
 
+class Site(Table):
+    """A place where machines stand. `latitude` and `longitude` in degrees (WGS 84), both or neither; `zone` its clock."""
+
+    __tablename__ = "site"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    address: Mapped[str] = mapped_column(server_default="")
+    latitude: Mapped[float | None] = mapped_column(Double)
+    longitude: Mapped[float | None] = mapped_column(Double)
+    zone: Mapped[str | None]
+    note: Mapped[str] = mapped_column(server_default="")
+
+    __table_args__ = (
+        CheckConstraint("(latitude is null) = (longitude is null)", name="both"),
+        CheckConstraint("latitude between -90 and 90 and longitude between -180 and 180", name="degrees"),
+    )
+
+
 class HostGroup(Table):
     """A named set of machines, for filters and shared thresholds."""
 
@@ -47,7 +79,10 @@ class HostGroup(Table):
 
 
 class Person(Table):
-    """Somebody who can log in. `login` is lower case; `language` and `theme` are None to follow the browser."""
+    """Somebody who can log in. `login` is lower case; `language` and `theme` are None to follow the browser.
+
+    `zone` is the clock their messages are written by, None for the installation's.
+    """
 
     __tablename__ = "person"
 
@@ -58,11 +93,36 @@ class Person(Table):
     role: Mapped[str] = mapped_column(server_default="admin")
     language: Mapped[str | None]
     theme: Mapped[str | None]
+    zone: Mapped[str | None]
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     password_changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
+    memberships: Mapped[list[Membership]] = relationship(
+        back_populates="person", cascade="all, delete-orphan", passive_deletes=True
+    )
+
     __table_args__ = (CheckConstraint("login = lower(login)", name="login_lower"),)
+
+
+class Membership(Table):
+    """What a person is in a division: `pic` is in charge of its machines, `deputy` stands in, `staff` is told of them.
+
+    Whoever has one of these sees the machines of the division. An administrator (Person.role) needs none.
+    """
+
+    __tablename__ = "membership"
+
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), primary_key=True)
+    division_id: Mapped[int] = mapped_column(
+        ForeignKey("division.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    role: Mapped[str] = mapped_column(primary_key=True)
+
+    person: Mapped[Person] = relationship(back_populates="memberships")
+    division: Mapped[Division] = relationship()
+
+    __table_args__ = (CheckConstraint("role in ('pic', 'deputy', 'staff')", name="role"),)
 
 
 class Session(Table):
@@ -146,6 +206,7 @@ class Host(Table):
 
     With `adopts_guests` the machines it tells as its guests become its children (domain/guests.py). `sensitivity` is how
     far from its own normal is a warning (domain/baseline.py), learnt from what came after `learn_from` alone, if given.
+    `runbook` is what to do when it is in trouble: sentences, or the address of a page.
     """
 
     __tablename__ = "host"
@@ -162,10 +223,13 @@ class Host(Table):
     sensitivity: Mapped[str] = mapped_column(server_default="usual")
     learn_from: Mapped[datetime | None]
     division_id: Mapped[int | None] = mapped_column(ForeignKey("division.id", ondelete="SET NULL"), index=True)
+    site_id: Mapped[int | None] = mapped_column(ForeignKey("site.id", ondelete="SET NULL"), index=True)
+    runbook: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
     division: Mapped[Division | None] = relationship()
+    site: Mapped[Site | None] = relationship()
     groups: Mapped[list[HostGroup]] = relationship(secondary=host_in_group, order_by="HostGroup.name")
     parents: Mapped[list[Host]] = relationship(
         secondary=host_parent,
@@ -368,3 +432,10 @@ class Window(Table):
         CheckConstraint("kind in ('once', 'weekly', 'cron')", name="kind"),
         CheckConstraint("num_nonnulls(host_id, group_id, division_id) + everything::int = 1", name="one_target"),
     )
+
+
+def visible(person: Person) -> ColumnElement[bool]:
+    """Which machines `person` may see, as a condition on Host: an administrator all, others those of their divisions."""
+    if person.role == "admin":
+        return true()
+    return Host.division_id.in_(select(Membership.division_id).where(Membership.person_id == person.id))

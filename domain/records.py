@@ -359,7 +359,7 @@ class Notice(Table):
 
     `kind` is one of domain.routing.NoticeKind; `subject` as in Track, or `poller`. `state` holds since `since`;
     `outage` (s) is how long a problem lasted; `members` are the subjects a digest tells of. With `admins_only` it is about the watching, not about the watched.
-    Append-only; the notifier reads it.
+    Append-only; the notifier sets `routed_at` in the transaction that says whom it goes to (domain/deliveries.py).
     """
 
     __tablename__ = "notice"
@@ -376,8 +376,9 @@ class Notice(Table):
     outage: Mapped[float | None] = mapped_column(Double)
     members: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'::text[]"))
     admins_only: Mapped[bool] = mapped_column(server_default=text("false"))
+    routed_at: Mapped[datetime | None]
 
-    __table_args__ = (Index(None, "at"),)
+    __table_args__ = (Index(None, "at"), Index("notice_new_idx", "id", postgresql_where=text("routed_at is null")))
 
 
 class Standing(Table):

@@ -93,3 +93,26 @@ class Found(Table):
     address: Mapped[str] = mapped_column(primary_key=True)
     place: Mapped[int]
     seen: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class Trial(Table):
+    """A test message somebody is waiting for. The web inserts it, the notifier answers, the page follows (NOTIFY `trial`).
+
+    `route_id` is the address it goes to; or `asked` is {"kind", "options", "address"} of a channel not saved yet, with
+    `sealed` secrets for `trial:<id>`, or {"channel": id, "address"}. `answer` grows: {"hops": [{"name", "ok", "detail",
+    "took": s}], "sent": true | false, "sentence": what to do}.
+    """
+
+    __tablename__ = "trial"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    route_id: Mapped[int | None] = mapped_column(ForeignKey("route.id", ondelete="CASCADE"), index=True)
+    asked: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    asked_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    asked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    claimed_at: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
+    answer: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+
+    __table_args__ = (Index("trial_waiting_idx", "asked_at", postgresql_where=text("claimed_at is null")),)

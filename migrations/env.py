@@ -3,8 +3,10 @@
 from alembic import context
 from sqlalchemy import Connection, text
 
+import domain.deliveries
 import domain.heard
 import domain.inventory
+import domain.recipients
 import domain.records
 import domain.requests  # noqa: F401 - importing declares the tables
 from domain.table import Table
@@ -13,8 +15,8 @@ LOCK = 0x50414E54  # any constant: two `pantau up` on one database take turns
 
 
 def include(thing: object, name: str | None, kind: str, reflected: bool, compared: object) -> bool:
-    """Leave partitions out of comparisons: chores make and drop them."""
-    return not (kind == "table" and reflected and (name or "").startswith("raw_"))
+    """Leave out of comparisons: partitions (chores make and drop them), and the tables of the queue, which has its own."""
+    return not (kind == "table" and reflected and (name or "").startswith(("raw_", "procrastinate_")))
 
 
 def run(connection: Connection) -> None:

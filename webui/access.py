@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, g, redirect, request, url_for
 from flask_login import LoginManager, UserMixin
-from sqlalchemy import ColumnElement, delete, exists, false, select, true, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from werkzeug.wrappers import Response as Plain
 
+from domain import inventory
 from domain.clock import now
 from domain.inventory import Host, Person, Session
 from webui import cookies, store
@@ -77,7 +78,7 @@ def rule_of(view: Callable[..., Any]) -> str:
 
 def visible(person: Person) -> ColumnElement[bool]:
     """Which machines `person` may see, as a condition on Host. Every query for machines carries it."""
-    return true() if person.role == "admin" else false()
+    return inventory.visible(person)
 
 
 def host(host_id: int) -> Host:

@@ -5,8 +5,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
+import domain.deliveries
 import domain.heard
 import domain.inventory
+import domain.recipients
 import domain.records
 import domain.requests  # noqa: F401
 from config import migrate
@@ -14,9 +16,14 @@ from config.database import DatabaseError, listening
 from domain.table import Table
 
 
+def ours(thing: object, name: str | None, kind: str, reflected: bool, compared: object) -> bool:
+    """The queue's tables are its library's."""
+    return not (kind == "table" and reflected and (name or "").startswith("procrastinate_"))
+
+
 def test_migrations_equal_the_tables(engine: Engine) -> None:
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": ours})
         assert compare_metadata(context, Table.metadata) == []
 
 
