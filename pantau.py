@@ -343,8 +343,8 @@ def probe(
 
     Exit code: 0 looked, 1 the look failed, 2 usage.
     """
-    from probes import catalogue
     from domain.options import fill
+    from probes import catalogue
     from probes.once import look_once
 
     found = catalogue().get(kind)
