@@ -162,8 +162,7 @@ def weekly(
 
 def cron(expression: str, duration: timedelta, *, zone: str, lasts: timedelta | None = None) -> Rule:
     """A window that begins whenever the five fields of cron say so. Raises ValueError with one sentence."""
-    text = " ".join(str(expression).split())
-    text = NICKNAMES.get(text.lower(), text)
+    text = expanded(str(expression))
     if len(text) > LONGEST_EXPRESSION or len(text.split()) != 5:
         raise ValueError("a cron expression has five fields: minute, hour, day of month, month, day of week.")
     try:
@@ -173,6 +172,12 @@ def cron(expression: str, duration: timedelta, *, zone: str, lasts: timedelta | 
         raise ValueError(f"cron does not understand the {field} of '{text}'.") from None
     rule = Rule("cron", _zone(zone), _length(duration), expression=text)
     return _bounded(_flexible(rule, lasts))
+
+
+def expanded(expression: str) -> str:
+    """A cron expression with single spaces and without nicknames."""
+    text = " ".join(expression.split())
+    return NICKNAMES.get(text.lower(), text)
 
 
 def read(

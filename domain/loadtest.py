@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,8 +45,4 @@ def propose(idle: Sequence[float], load: Sequence[float], floor: Floor) -> Propo
 
 def _high(values: Sequence[float]) -> float:
     """The 95th percentile, as the hours of a normal are told."""
-    ordered = sorted(values)
-    at = 0.95 * (len(ordered) - 1)
-    below = int(at)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (at - below)
+    return statistics.quantiles(values, n=20, method="inclusive")[-1]

@@ -24,10 +24,10 @@ from poller.ears import Ears
 from poller.forecasts import Forecasts
 from poller.lanes import Lanes
 from poller.normals import Normals, Ready
-from poller.plan import HostPlan, Plan, load, maintained
+from poller.plan import CheckPlan, HostPlan, Plan, load, maintained
 from poller.recorder import Displaced, Recorder, Unreadable
 from poller.reports import Reports
-from poller.round import look_round
+from poller.round import Round, look_round
 from poller.schedule import TICK, Clock, Schedule, Work
 from poller.spool import Spool
 from poller.upward import References, Upward, references
@@ -94,7 +94,7 @@ class _Poller:
         self._normals = Normals(self._url, ready, settings.calibration_days)
         self._recorder = Recorder(self._url, settings.site, spool, self._steady, targets, ready)
         self._references = References(self._lanes, targets or (), self._recorder.asked)
-        self._upward = Upward(self._steady.now, self._look_now)
+        self._upward = Upward(self._steady.now, self._look_aside)
         self._chores = Chores(self._url, settings.raw_days, settings.hourly_days)
         self._answers = Answers(
             self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._recorder.add
@@ -110,7 +110,7 @@ class _Poller:
         await self._ears.open()
         await self._chores.hourly()
         await self._replan()
-        _log.info("Watching %d machines, %d rounds.", len(self._plan.hosts), len(self._schedule))
+        _log.info("Watching %s, %s.", _many(len(self._plan.hosts), "machine"), _many(len(self._schedule), "round"))
         times = Clock()
         times.every(TICK, self._tick, "tick")
         times.every(600, self._chores.hourly, "chores")
@@ -230,16 +230,24 @@ class _Poller:
         """A machine spoke: look at all of it, beside its schedule."""
         current = self._plan.hosts.get(host.id)
         if current is not None and current.checks:
-            task = asyncio.create_task(self._beside(current))
-            self._work.add(task)
-            task.add_done_callback(self._work.discard)
+            self._look_aside(current, current.checks)
 
-    async def _beside(self, host: HostPlan) -> None:
-        round = await look_round(self._lanes, host, host.checks, self._lanes.moment(), down=False)
+    def _look_aside(self, host: HostPlan, checks: tuple[CheckPlan, ...]) -> None:
+        """Look at these checks of a machine, beside its schedule."""
+        task = asyncio.create_task(self._beside(host, checks))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _beside(self, host: HostPlan, checks: tuple[CheckPlan, ...]) -> None:
+        self._looked(await look_round(self._lanes, host, checks, self._lanes.moment(), down=False))
+
+    def _looked(self, round: Round) -> None:
+        """A round is over: it is counted and handed on, and one that failed makes us look upwards."""
         self._load.round(round.late, len(round.looks))
         self._recorder.add(round)
         if round.outcome == "fail":
-            self._upward.failed(host, self._plan, self._recorder.judge.well)
+            judge = self._recorder.judge
+            self._upward.failed(round.host, self._plan, judge.well, judge.down)
 
     async def _tick(self) -> None:
         for work in self._schedule.due():
@@ -250,11 +258,7 @@ class _Poller:
     async def _round(self, work: Work) -> None:
         try:
             down = self._recorder.judge.down(work.host.id)
-            round = await look_round(self._lanes, work.host, work.checks, work.due, down=down)
-            self._load.round(round.late, len(round.looks))
-            self._recorder.add(round)
-            if round.outcome == "fail":
-                self._upward.failed(round.host, self._plan, self._recorder.judge.well)
+            self._looked(await look_round(self._lanes, work.host, work.checks, work.due, down=down))
         finally:
             self._schedule.done(work)
 
@@ -281,3 +285,7 @@ class _Poller:
             "heard": asdict(self._ears.counts),
             "away_since": away.isoformat() if away else None,
         })  # fmt: skip
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

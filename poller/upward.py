@@ -12,7 +12,7 @@ from pathlib import Path
 from domain.health import Result, reach_outcome_of
 from domain.reading import Target
 from poller.lanes import Lanes
-from poller.plan import HostPlan, Plan
+from poller.plan import CheckPlan, HostPlan, Plan
 from probes import catalogue
 
 _log = logging.getLogger("poller")
@@ -23,23 +23,27 @@ NONE = "none"
 
 
 class Upward:
-    """Has the parents of failing machines looked at beside their schedule, each at most every AGAIN seconds."""
+    """Has the parents of machines that begin to fail asked whether they are there, each at most every AGAIN seconds."""
 
-    def __init__(self, now: Callable[[], float], look: Callable[[HostPlan], None]) -> None:
+    def __init__(self, now: Callable[[], float], look: Callable[[HostPlan, tuple[CheckPlan, ...]], None]) -> None:
         self._now, self._look = now, look
         self._asked: dict[int, float] = {}
 
-    def failed(self, host: HostPlan, plan: Plan, well: Callable[[int], bool]) -> None:
+    def failed(self, host: HostPlan, plan: Plan, well: Callable[[int], bool], down: Callable[[int], bool]) -> None:
         """A look at `host` failed: look at what lies before it and is thought to be well.
 
-        What is failing already is waited for, and left to its own pace: a thousand looks in one second must not be
-        taken for so many minutes of silence.
+        Only reachability is asked, and only as long as `host` is undecided: one that stays down for weeks must not
+        have its router looked at twice as often for as long. What is failing already is waited for, and left to its
+        own pace: a thousand looks in one second must not be taken for so many minutes of silence.
         """
+        if down(host.id):
+            return
         now = self._now()
-        for parent in host.parents:
-            if parent in plan.hosts and well(parent) and now - self._asked.get(parent, -AGAIN) >= AGAIN:
-                self._asked[parent] = now
-                self._look(plan.hosts[parent])
+        for above in (plan.hosts[parent] for parent in host.parents if parent in plan.hosts):
+            asked = tuple(check for check in above.checks if check.reachability)
+            if asked and well(above.id) and now - self._asked.get(above.id, -AGAIN) >= AGAIN:
+                self._asked[above.id] = now
+                self._look(above, asked)
 
 
 class References:

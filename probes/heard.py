@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from domain import clock
+from domain.calendar import expanded
 from domain.options import option
 from domain.reading import Fact, FailureKind, Measure, Reading, Target
 from probes.base import Keep, Probe, Produces
@@ -21,15 +22,6 @@ from probes.limits import clean
 
 LONGEST = 366 * 24 * 60
 """Minutes a job may be late without a word, at most."""
-NICKNAMES = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +74,6 @@ class Options:
             raise ValueError(
                 f"'{clean(self.schedule, 60)}' is not a schedule as in crontab, such as 30 2 * * 1-5."
             ) from None
-
-
-def expanded(schedule: str) -> str:
-    """A cron expression without nicknames."""
-    return NICKNAMES.get(schedule.strip().lower(), schedule.strip())
 
 
 def due_before(schedule: str, zone: str, moment: datetime) -> datetime | None:

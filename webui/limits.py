@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
 
 from domain.inventory import Host, Threshold, host_in_group, owner
 from domain.thresholds import nearest
@@ -11,22 +12,27 @@ from webui import store
 RANKS = ("host", "group", "division", "all")
 
 
-def limits(host: Host) -> list[Threshold]:
-    """As the poller applies them: the nearest owner's levels of a measure and part count alone."""
-    return nearest(_ranks(host), _about)
+def limits(host: Host, session: Session | None = None) -> list[Threshold]:
+    """As the poller applies them: the nearest owner's levels of a measure and part count alone.
+
+    `session` is the request's where none is given.
+    """
+    return nearest(_ranks(host, session or store.session()), _about)
 
 
 def overridden(host: Host, row: Threshold) -> list[Threshold]:
     """What owners farther away say of the same measure and part, and what therefore does not count; nearest first."""
     rank = RANKS.index(owner(row)[0])
-    return [other for found in _ranks(host)[rank + 1 :] for other in found if _about(other) == _about(row)]
+    return [
+        other for found in _ranks(host, store.session())[rank + 1 :] for other in found if _about(other) == _about(row)
+    ]
 
 
 def _about(row: Threshold) -> tuple[str, str]:
     return row.measure, row.part
 
 
-def _ranks(host: Host) -> list[list[Threshold]]:
+def _ranks(host: Host, session: Session) -> list[list[Threshold]]:
     groups = select(host_in_group.c.group_id).where(host_in_group.c.host_id == host.id)
     everybody = Threshold.host_id.is_(None) & Threshold.group_id.is_(None) & Threshold.division_id.is_(None)
     concerned = or_(
@@ -36,6 +42,6 @@ def _ranks(host: Host) -> list[list[Threshold]]:
         everybody,
     )
     found: dict[str, list[Threshold]] = {name: [] for name in RANKS}
-    for row in store.session().scalars(select(Threshold).where(concerned).order_by(Threshold.group_id, Threshold.id)):
+    for row in session.scalars(select(Threshold).where(concerned).order_by(Threshold.group_id, Threshold.id)):
         found[owner(row)[0]].append(row)
     return [found[name] for name in RANKS]

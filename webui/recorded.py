@@ -16,12 +16,13 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from domain.baseline import NORMALS
-from domain.inventory import Check, Host, Threshold, host_in_group, owner
+from domain.inventory import Check, Host
 from domain.reading import FailureKind
 from domain.records import OUTCOMES, BandLearnt, FailureSeen, MetricSet, StateInterval, raw
-from domain.thresholds import Level, nearest
+from domain.thresholds import Level
 from webui import amounts
 from webui.causes import unit_of
+from webui.limits import limits
 
 Line = list[Any]
 ROUND = 0.5
@@ -100,15 +101,8 @@ def lines(
 def _levels(
     session: Session, host: Host, typed: Sequence[tuple[str, str, Level]]
 ) -> dict[tuple[str, str], list[Level]]:
-    groups = set(session.scalars(select(host_in_group.c.group_id).where(host_in_group.c.host_id == host.id)))
-    ranks: list[list[Threshold]] = [[], [], [], []]
-    for row in session.scalars(select(Threshold).order_by(Threshold.id)):
-        kind, id = owner(row)
-        holds = {"host": id == host.id, "group": id in groups, "division": id == host.division_id, "all": True}
-        if holds[kind]:
-            ranks[("host", "group", "division", "all").index(kind)].append(row)
     found: dict[tuple[str, str], list[Level]] = defaultdict(list)
-    for row in nearest(ranks, lambda one: (one.measure, one.part)):
+    for row in limits(host, session):
         state: Any = row.state
         found[row.measure, row.part].append(Level(state, row.over, row.under, row.clear, row.for_s, row.clear_for_s))
     for measure, part, _ in typed:
