@@ -1,4 +1,10 @@
-"""The tables the machine writes. Only poller/recorder.py and poller/chores.py write them; everybody reads."""
+"""The tables the machine writes, and everybody reads.
+
+The recorder's one transaction a batch is the pen of samples, tracks, changes, incidents and notices; the poller's chores
+write what is counted together, its normals and forecasts what they learn, every process its own heartbeat, and the
+watch over the poller (notifier/watch.py) the notices about its silence. Of people only what they do with an incident
+stands here: webui/handling.py writes it.
+"""
 
 from __future__ import annotations
 
@@ -326,19 +332,13 @@ class IncidentMember(Table):
     )
 
 
-EVENTS = (
-    "opened", "state", "joined", "left", "merged", "split", "acknowledged", "handed_over", "given_back", "expired",
-    "note", "closed", "reopened", "told",
-)  # fmt: skip
-"""What may happen to an incident; see IncidentEvent."""
-
-
 class IncidentEvent(Table):
     """One line of an incident's history, by a person (`person_id`) or by the rules.
 
-    `kind` is one of EVENTS; `host_id` the machine that joined or left; `data` holds what belongs to the kind:
-    `state` {"from", "to", "reason"}, `merged` and `split` {"incident": id}, `acknowledged` {"until", "note"},
-    `handed_over` {"to": person id}, `note` and `closed` {"text"}, `told` {"notice": kind}.
+    Machines that joined or left are IncidentMember. `kind` and its `data`: `opened`, `state` and, by the rules, `closed`
+    {"from", "to", "reason"}; `merged` and `split` {"incident": id}, by a person with {"as": "part" or "whole"};
+    `acknowledged` {"until", "note"}, `handed_over` {"to": person id, "note"}, `note` and by a person `closed` {"text"},
+    `given_back` and `expired` {}, `told` {"notice": kind}.
     """
 
     __tablename__ = "incident_event"
@@ -347,7 +347,6 @@ class IncidentEvent(Table):
     incident_id: Mapped[int] = mapped_column(ForeignKey("incident.id", ondelete="CASCADE"))
     at: Mapped[datetime] = mapped_column(server_default=func.now())
     kind: Mapped[str]
-    host_id: Mapped[int | None] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"))
     person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
     data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
 

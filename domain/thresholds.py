@@ -94,6 +94,21 @@ def nearest(owners: Iterable[Iterable[T]], about: Callable[[T], K]) -> list[T]:
     return [limit for levels in chosen.values() for limit in levels]
 
 
+def reaches(limit: str, part: str, total: bool) -> bool:
+    """Whether a limit on the part `limit` is one on `part`: without a part it means the measure's total, or every part
+    where there is no `total`.
+    """
+    return limit == part or (not limit and not total)
+
+
+def applying(limits: Iterable[T], part: str, total: bool, of: Callable[[T], str]) -> list[T]:
+    """Of a measure's limits, each on the part that `of` tells, those that hold for `part`: what is said of it by name
+    stands in place of what is said of the whole measure.
+    """
+    meant = [limit for limit in limits if reaches(of(limit), part, total)]
+    return [limit for limit in meant if of(limit) == part] or meant
+
+
 def level_key(source: str, state: str, side: str) -> str:
     """The key of a level: `warning over`; with `normal` before it where it is the machine's own normal."""
     return f"{state} {side}" if source == "limit" else f"{source} {state} {side}"

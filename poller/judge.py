@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from domain import reach
@@ -13,7 +15,7 @@ from domain.health import UNASKED_LIMIT, Result, Track, outcome_of
 from domain.judgement import Blamed, Event, Events, Judgement, Turned
 from domain.reach import Topology
 from domain.routing import Spoken
-from domain.thresholds import Level, MetricChange, MetricTrack
+from domain.thresholds import Level, MetricChange, MetricTrack, applying
 from domain.uplink import Suspicion
 from poller.normals import Ready
 from poller.page import Page
@@ -199,18 +201,17 @@ class Judge:
             self._judge_metrics(page, host, look)
 
     def _judge_metrics(self, page: Page, host: HostPlan, look: CheckSeen) -> None:
-        """The limits on this look's numbers, and what is normal for them.
-
-        A limit without a part means the total, or every part where there is none.
-        """
+        """The limits on this look's numbers, and what is normal for them."""
         row = page.latest[look.check.id]
         names, parts, _ = page.sets[row[6]] if row[6] >= 0 else ([], [], [])
-        limited = {limit.measure for limit in host.limits}
+        limits: dict[str, list[Limit]] = defaultdict(list)
+        for limit in host.limits:
+            limits[limit.measure].append(limit)
         totals = {name for name, part in zip(names, parts, strict=True) if not part}
         place = self._normals.place(self._steady.utc(look.seen.start)) if self._normals else 0.0
         for name, part, value in zip(names, parts, row[7], strict=True):
             subject = f"metric:{look.check.id}:{name}:{part}"
-            levels = _levels(host.limits, name, part, name in totals) if name in limited else []
+            levels = _levels(limits[name], part, name in totals) if name in limits else []
             usual, normal = self._normals.at((look.check.id, name, part), place) if self._normals else (None, ())
             if value is None or not (levels or normal or subject in self._rules.metrics):
                 continue  # one without levels any more is well again
@@ -309,12 +310,9 @@ def _check_of(subject: str) -> int | None:
     return int(rest.split(":", 1)[0]) if kind in ("check", "metric") else None
 
 
-def _levels(limits: Sequence[Limit], name: str, part: str, has_total: bool) -> list[Level]:
-    """The levels for one number: those of its part by name, else those for the whole measure."""
-    own = [limit for limit in limits if limit.measure == name and limit.part == part and part]
-    if not own and not (part and has_total):
-        own = [limit for limit in limits if limit.measure == name and not limit.part]
+def _levels(limits: Sequence[Limit], part: str, total: bool) -> list[Level]:
+    """The levels of one measure's limits that hold for one part of it."""
     return [
         Level("critical" if o.state == "critical" else "warning", o.over, o.under, o.clear, o.for_s, o.clear_for_s)
-        for o in own
+        for o in applying(limits, part, total, attrgetter("part"))
     ]

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ from domain.baseline import NORMALS
 from domain.inventory import Check, Host
 from domain.reading import FailureKind
 from domain.records import OUTCOMES, BandLearnt, FailureSeen, MetricSet, StateInterval, raw
-from domain.thresholds import Level
+from domain.thresholds import Level, applying
 from webui import amounts
 from webui.causes import unit_of
 from webui.limits import limits
@@ -151,8 +152,8 @@ def _named(
         pairs = list(zip(one.names, one.parts, strict=True))
         for check in host.checks:
             for name, part in pairs:
-                whole = levels.get((name, "")) if not part or (name, "") not in pairs else None
-                own = levels.get((name, part)) or whole or []
+                said = [(of, level) for (measure, of), given in levels.items() if measure == name for level in given]
+                own = [level for _, level in applying(said, part, (name, "") in pairs, itemgetter(0))]
                 if own or (check.id, name, part) in banded:
                     title = f"{check.name}: {name}{f'[{part}]' if part else ''}"
                     found.setdefault((check.id, name, part), (title, own))

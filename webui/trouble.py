@@ -164,17 +164,16 @@ def history(session: Session, incident: Incident, visible: ColumnElement[bool]) 
     """Everything that happened, newest first: what the rules and people wrote down, and the changes of its subject."""
     events = list(
         session.execute(
-            select(IncidentEvent, Person.name, Host.name)
+            select(IncidentEvent, Person.name)
             .outerjoin(Person, Person.id == IncidentEvent.person_id)
-            .outerjoin(Host, and_(Host.id == IncidentEvent.host_id, visible))
             .where(IncidentEvent.incident_id == incident.id)
             .order_by(IncidentEvent.at.desc(), IncidentEvent.id.desc())
             .limit(STEPS)
         )
     )
     people = _people(session, events)
-    steps = [_step(event, who or "", host or "", people) for event, who, host in events]
-    written = [(event.at, event.kind) for event, _, _ in events]
+    steps = [_step(event, who or "", people) for event, who in events]
+    written = [(event.at, event.kind) for event, _ in events]
     end = incident.closed_at
     changes = session.scalars(
         select(Change)
@@ -183,7 +182,7 @@ def history(session: Session, incident: Incident, visible: ColumnElement[bool]) 
         .order_by(Change.at.desc())
         .limit(STEPS)
     )
-    states = [at for at, kind in written if kind in ("opened", "state", "closed", "reopened")]
+    states = [at for at, kind in written if kind in ("opened", "state", "closed")]
     steps += [
         Step(one.at, _turned(one.from_state, one.to_state), one.to_state, quote=one.reason)
         for one in changes
@@ -194,8 +193,7 @@ def history(session: Session, incident: Incident, visible: ColumnElement[bool]) 
         steps.append(Step(incident.opened_at, gettext("It began"), incident.state, quote=incident.cause))
     if end is not None and "closed" not in kinds:
         steps.append(Step(end, gettext("It is over"), "up"))
-    if "joined" not in kinds:
-        steps += _members(session, incident, visible)
+    steps += _members(session, incident, visible)
     steps.sort(key=lambda step: step.at, reverse=True)
     return _joined(steps)
 
@@ -295,7 +293,7 @@ def _rank(state: str) -> int:
 
 
 def _people(session: Session, events: Iterable[Any]) -> dict[int, str]:
-    wanted = {event.data.get("to") for event, _, _ in events if event.kind == "handed_over"}
+    wanted = {event.data.get("to") for event, _ in events if event.kind == "handed_over"}
     return dict(session.execute(select(Person.id, Person.name).where(Person.id.in_(wanted))).all()) if wanted else {}
 
 
@@ -303,7 +301,7 @@ def _turned(before: str, after: str) -> str:
     return gettext("%(before)s → %(after)s", before=word(before), after=word(after))
 
 
-def _step(event: IncidentEvent, who: str, host: str, people: dict[int, str]) -> Step:
+def _step(event: IncidentEvent, who: str, people: dict[int, str]) -> Step:
     data, kind = event.data, event.kind
     other = data.get("incident") if isinstance(data.get("incident"), int) else None
     at = event.at
@@ -312,8 +310,6 @@ def _step(event: IncidentEvent, who: str, host: str, people: dict[int, str]) -> 
     if kind == "state":
         after = str(data.get("to", ""))
         return Step(at, _turned(str(data.get("from", "")), after), after, quote=str(data.get("reason") or ""))
-    if kind in ("joined", "left") and event.host_id is not None:
-        return Step(at, kind, "unreachable" if kind == "joined" else "up", machines=((event.host_id, host),))
     if kind == "acknowledged":
         until = _moment(data.get("until"))
         words = gettext("is on it until %(moment)s", moment=moment(until)) if until else gettext("is on it")
@@ -364,7 +360,6 @@ def _plain(kind: str, data: dict[str, Any]) -> str:
     return {
         "given_back": gettext("gave it back: nobody is on it"),
         "expired": gettext("The time of whoever was on it is over"),
-        "reopened": gettext("It began again"),
     }.get(kind, kind)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 
 from domain.inventory import Host
 from domain.records import MetricSet
-from domain.thresholds import Level, MetricTrack, fold_metric
+from domain.thresholds import Level, MetricTrack, fold_metric, reaches
 from webui import store
 from webui.language import gettext, ngettext
 from webui.units import say
@@ -138,7 +138,7 @@ def _places(hosts: Sequence[Host], measure: str, part: str) -> tuple[list[tuple[
         own = [(n, of) for n, (name, of) in enumerate(zip(one.names, one.parts, strict=True), 1) if name == measure]
         total = any(not of for _, of in own)
         for place, of in own:
-            if of == part or (not part and not total):
+            if reaches(part, of, total):
                 found.append((check, set_id, place, of))
                 unit = one.units[place - 1]
     return found, unit

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from domain.routing import acknowledge, remind, tell
-from domain.thresholds import Level, LevelTrack, MetricTrack, close, fold_metric, grey, nearest, resume
+from domain.thresholds import (
+    Level,
+    LevelTrack,
+    MetricTrack,
+    applying,
+    close,
+    fold_metric,
+    grey,
+    nearest,
+    reaches,
+    resume,
+)
 from domain.told import Told
 
 WARNING = Level("warning", over=80, clear=70, for_=300, clear_for=300)
@@ -138,6 +149,24 @@ def test_of_limits_the_nearest_owner_says_all_about_a_measure_and_nothing_about_
     held = nearest([host, group, everybody], lambda limit: limit.split()[0])
     assert sorted(held) == ["cpu 95", "disk 85", "disk 95", "mem 70"]
     assert nearest([], lambda limit: limit) == []
+
+
+def test_a_limit_without_a_part_means_the_total_or_every_part_where_there_is_none() -> None:
+    assert reaches("", "", True)
+    assert not reaches("", "core 0", True)
+    assert reaches("", "C:", False)
+    assert reaches("C:", "C:", True)
+    assert reaches("C:", "C:", False)
+    assert not reaches("C:", "D:", False)
+    assert not reaches("C:", "", True)
+
+
+def test_what_is_said_of_a_part_by_name_stands_in_place_of_what_is_said_of_all() -> None:
+    limits = [("all", ""), ("C: warning", "C:"), ("C: critical", "C:")]
+    held = {part: [name for name, _ in applying(limits, part, False, lambda one: one[1])] for part in ("C:", "D:")}
+    assert held == {"C:": ["C: warning", "C: critical"], "D:": ["all"]}
+    total = {part: [name for name, _ in applying(limits, part, True, lambda one: one[1])] for part in ("", "C:", "D:")}
+    assert total == {"": ["all"], "C:": ["C: warning", "C: critical"], "D:": []}
 
 
 def test_a_change_names_the_limit_that_made_it_a_hand_set_one_before_the_normal() -> None:

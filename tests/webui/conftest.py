@@ -125,7 +125,6 @@ def _trouble(town: Town) -> None:
     town.session.flush()
     town.session.add(IncidentMember(incident_id=going.id, host_id=behind.id, since=since))
     town.session.add(IncidentEvent(incident_id=going.id, at=since, kind="opened", data={"to": "down"}))
-    town.session.add(IncidentEvent(incident_id=going.id, at=since, kind="joined", host_id=behind.id, data={}))
     town.session.add(IncidentEvent(incident_id=going.id, at=town.now, kind="note", data={"text": "Called the host."}))
     begin, end = town.now - timedelta(hours=1), town.now + timedelta(hours=1)
     options = {"from": begin.isoformat(), "until": end.isoformat()}

@@ -193,14 +193,14 @@ def test_machines_that_joined_together_are_one_line(rina: Visitor, town: Town, s
     hosts = [town.machine(f"pc-{n}", f"10.0.1.{n}", "unreachable") for n in range(3)]
     for n, host in enumerate(hosts):
         at = town.now - timedelta(minutes=6, seconds=n)
-        session.add(IncidentEvent(incident_id=incident.id, at=at, kind="joined", host_id=host.id, data={}))
-    behind(town, incident, *hosts)
+        session.add(IncidentMember(incident_id=incident.id, host_id=host.id, since=at))
+    session.commit()
     text = rina.get(f"/incidents/{incident.id}").text
     assert text.count("3 machines behind it became unreachable") == 1
     assert "3 machines behind it could not be reached" in text
 
 
-def test_machines_behind_are_in_the_history_also_where_only_the_tree_knows_them(
+def test_machines_that_could_be_reached_again_before_the_end_are_in_the_history(
     rina: Visitor, town: Town, session: Session
 ) -> None:
     incident = opened(town, town.machine("sw-01", "10.0.0.2", "down"))
