@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
+import requests
 
 T = TypeVar("T")
 
@@ -98,10 +99,37 @@ class Installation:
                 found.append(int(entry.name))
         return found
 
+    @property
+    def answers(self) -> bool:
+        """Whether its web server is there."""
+        try:
+            return requests.get(f"{self.address}/healthz", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
     def stop(self, number: int = signal.SIGINT) -> int:
         """Tell it to stop; its exit code."""
         self.process.send_signal(number)
         return self.process.wait(60)
+
+
+class Browser:
+    """Somebody at the forms of a running installation."""
+
+    def __init__(self, running: Installation) -> None:
+        self.address, self._session = running.address, requests.Session()
+
+    def get(self, path: str) -> str:
+        answer = self._session.get(self.address + path, timeout=10)
+        assert answer.status_code == 200, answer.text[:300]
+        return answer.text
+
+    def post(self, path: str, data: dict[str, object], page: str | None = None) -> requests.Response:
+        token = re.search(r'name="csrf" value="([^"]+)"', self.get(page or path))
+        assert token
+        return self._session.post(
+            self.address + path, data={**data, "csrf": token[1]}, timeout=10, allow_redirects=False
+        )
 
 
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,8 @@ from werkzeug.wrappers import Response as Plain
 from domain import inventory
 from domain.clock import now
 from domain.inventory import Host, Person, Session
-from webui import cookies, store
+from webui import cookies, faults, store
+from webui.language import gettext
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -186,7 +187,9 @@ def _shows_token() -> bool:
 
 
 def _turn_away() -> Plain:
-    """To the first run while there is nobody, else to the login page, and back here afterwards."""
+    """To the first run while there is nobody, else to the login page, and back here afterwards; a script is told so."""
+    if faults.for_scripts():
+        return faults.problem(401, gettext("Please log in."))
     if not anybody():
         return redirect(url_for("setup.account"))
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":

@@ -6,6 +6,7 @@ import logging
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from threading import Lock
 
 from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
@@ -18,6 +19,7 @@ from webui import store
 from webui.language import gettext
 
 log = logging.getLogger(__name__)
+API = "/api"
 OUT_OF_RANGE = "22003"
 """What PostgreSQL calls a number that its column cannot hold."""
 
@@ -145,11 +147,25 @@ def _broken(error: Exception) -> Response:
     )
 
 
+def problem(code: int, sentence: str, **more: str) -> Response:
+    """What a script is told of a failure: problem details in JSON (RFC 9457), `detail` being the sentence."""
+    answer = jsonify(status=code, title=HTTPStatus(code).phrase, detail=sentence, **more)
+    answer.status_code, answer.mimetype = code, "application/problem+json"
+    return answer
+
+
+def for_scripts() -> bool:
+    """Whether this request is to an address that only scripts call: they get no pages there, whatever happens."""
+    return request.path == API or request.path.startswith(f"{API}/")
+
+
 def show(fault: Fault, error: Exception | None = None) -> Response:
-    """The page (or JSON, where a script asks) of a fault, with an id that is also in the log."""
+    """The page of a fault (JSON where a script asks), with an id that is also in the log."""
     reference = secrets.token_hex(4)
     if error is not None:
         log.error("Request failed, reference %s: %s %s", reference, request.method, request.path, exc_info=error)
+    if for_scripts():
+        return problem(fault.code, fault.text or f"{fault.title}.", reference=reference)
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
         answer = jsonify(error=f"{fault.title}. {fault.text}", reference=reference)
     else:

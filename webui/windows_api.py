@@ -12,7 +12,7 @@ from domain import calendar
 from domain.calendar import Rule
 from domain.clock import now
 from domain.inventory import Window
-from webui import access, store, windows
+from webui import access, faults, store, windows
 
 blueprint = Blueprint("windows_api", __name__, url_prefix="/api/maintenance")
 
@@ -96,4 +96,4 @@ def _rule(asked: dict[str, Any], at: datetime) -> Rule:
 
 
 def _refused(sentence: str, code: int) -> tuple[Response, int]:
-    return jsonify(error=sentence[:1].upper() + sentence[1:]), code
+    return faults.problem(code, sentence[:1].upper() + sentence[1:]), code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from poller.recorder import Recorder
 from poller.round import CheckSeen, Round
 from poller.spool import Spool
 from probes import catalogue
+from tests.installation import Browser, Installation, installed, until
 
 START = 1_790_000_000.0
 
@@ -100,3 +101,20 @@ async def desk(database_url: str, session: Session, tmp_path: Path) -> AsyncIter
     opened = Desk(database_url, session, tmp_path / "spool")
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def running() -> Iterator[Installation]:
+    """A whole installation that looks every two seconds."""
+    with installed(PANTAU_INTERVAL="2") as up:
+        yield up
+
+
+@pytest.fixture
+def rina(running: Installation) -> Browser:
+    """Rina, who has just set it up."""
+    until(lambda: running.answers)
+    browser = Browser(running)
+    account = {"token": running.token, "name": "Rina", "password": "seven purple umbrellas"}
+    assert browser.post("/setup", account).status_code == 303
+    return browser

@@ -8,45 +8,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-import requests
 
-from tests.installation import Installation, installed, until
+from tests.installation import Browser, Installation, until
 
 HOSTS = [f"127.0.21.{n}" for n in (2, 3, 4)]
-
-
-class Browser:
-    """Somebody at the forms of a running installation."""
-
-    def __init__(self, running: Installation) -> None:
-        self.address, self._session = running.address, requests.Session()
-
-    def get(self, path: str) -> str:
-        answer = self._session.get(self.address + path, timeout=10)
-        assert answer.status_code == 200, answer.text[:300]
-        return answer.text
-
-    def post(self, path: str, data: dict[str, object], page: str | None = None) -> requests.Response:
-        token = re.search(r'name="csrf" value="([^"]+)"', self.get(page or path))
-        assert token
-        return self._session.post(
-            self.address + path, data={**data, "csrf": token[1]}, timeout=10, allow_redirects=False
-        )
-
-
-@pytest.fixture
-def running() -> Iterator[Installation]:
-    with installed(PANTAU_INTERVAL="2") as up:
-        yield up
-
-
-@pytest.fixture
-def rina(running: Installation) -> Browser:
-    until(lambda: _answers(running.address))
-    browser = Browser(running)
-    account = {"token": running.token, "name": "Rina", "password": "seven purple umbrellas"}
-    assert browser.post("/setup", account).status_code == 303
-    return browser
 
 
 @pytest.fixture
@@ -108,10 +73,3 @@ def _taken(running: Installation) -> list[tuple[float, float]]:
 def _with(browser: Browser, path: str, words: str) -> str:
     page = browser.get(path)
     return page if words in page else ""
-
-
-def _answers(address: str) -> bool:
-    try:
-        return requests.get(f"{address}/healthz", timeout=2).status_code == 200
-    except requests.RequestException:
-        return False

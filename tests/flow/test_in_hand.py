@@ -12,8 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.flow.test_estate import Browser, _answers
-from tests.installation import Installation, command, installed, until
+from tests.installation import Browser, Installation, command, until
 
 HERE, NOWHERE = "127.0.23.2", "127.0.23.3"
 DOCUMENT = """version: 1
@@ -21,21 +20,6 @@ hosts:
   - {name: router, address: 127.0.23.2, checks: [{kind: tcp, name: port, options: {port: PORT}, deadline: 1}]}
   - {name: web, address: 127.0.23.2, parents: [router], checks: [{kind: tcp, name: port, options: {port: PORT}, deadline: 1}]}
 """
-
-
-@pytest.fixture
-def running() -> Iterator[Installation]:
-    with installed(PANTAU_INTERVAL="2") as up:
-        yield up
-
-
-@pytest.fixture
-def rina(running: Installation) -> Browser:
-    until(lambda: _answers(running.address))
-    browser = Browser(running)
-    account = {"token": running.token, "name": "Rina", "password": "seven purple umbrellas"}
-    assert browser.post("/setup", account).status_code == 303
-    return browser
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import csv
 import io
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -18,7 +20,7 @@ from domain.records import StateInterval
 from poller import plan
 from tests.webui.cast import OpenBrowser, Town, Visitor
 from tests.webui.test_pages import accessible, enter, evaluate
-from webui import windows
+from webui import BODY, access, windows
 
 WEEKLY = {"kind": "weekly", "weekdays": ["sat", "sun"], "at": "22:00", "duration": "3h", "zone": "Asia/Jakarta"}
 
@@ -161,6 +163,15 @@ def test_a_window_is_for_exactly_one_thing_and_goes_with_it(town: Town, session:
 # ---- for scripts ----
 
 
+def problem(answer: Any, code: int) -> str:
+    """The sentence of a failure as RFC 9457 has it."""
+    assert (answer.status_code, answer.mimetype) == (code, "application/problem+json"), answer.text
+    told = answer.get_json()
+    assert told["status"] == code
+    assert told["title"]
+    return str(told["detail"])
+
+
 def test_a_script_begins_lists_and_ends(rina: Visitor, town: Town, session: Session) -> None:
     town.machine("db-02", "10.0.0.12")
     code, made = call(rina, "/api/maintenance", {"host": "db-02", "for": "2h", "note": "deploy"})
@@ -187,7 +198,10 @@ def test_a_script_plans_for_groups_divisions_and_everything(rina: Visitor, sessi
     assert (code, made["group"], made["lasts"], made["zone"]) == (201, "Gudang", 1800, "Europe/Berlin")
     assert call(rina, "/api/maintenance", {"division": "IT", **weekly})[0] == 201
     code, made = call(rina, "/api/maintenance", {"everything": True, "until": "2030-01-01T00:00+07:00"})
-    assert (code, made) == (422, {"error": "A window is at most a year long; switch a machine off that is not to be watched at all."})  # fmt: skip
+    assert (code, made) == (422, {
+        "status": 422, "title": "Unprocessable Entity",
+        "detail": "A window is at most a year long; switch a machine off that is not to be watched at all.",
+    })  # fmt: skip
     until = (now() + timedelta(hours=3)).isoformat()
     assert call(rina, "/api/maintenance", {"everything": True, "until": until})[0] == 201
 
@@ -216,14 +230,39 @@ def test_a_script_is_told_what_is_wrong(
     town.machine("db-02", "10.0.0.12")
     code, told = call(rina, "/api/maintenance", body)
     assert code == 422
-    assert sentence in str(told["error"])
+    assert sentence in str(told["detail"])
     assert session.scalars(select(Window)).all() == []
 
 
 def test_a_script_without_a_session_or_a_token_gets_nothing(rina: Visitor, stranger: Visitor, person: Person) -> None:
-    json = {"Accept": "application/json"}
-    assert stranger.client.get("/api/maintenance", headers=json).status_code == 401
-    assert rina.client.post("/api/maintenance", json={"everything": True, "for": "1h"}).status_code == 400
+    assert problem(stranger.client.get("/api/maintenance"), 401) == "Please log in."
+    begin = {"everything": True, "for": "1h"}
+    assert "from another site" in problem(rina.client.post("/api/maintenance", json=begin), 400)
+
+
+@pytest.mark.parametrize("accept", ["text/html", "*/*", "application/json"])
+def test_every_failure_is_told_to_a_script_in_json_whatever_it_says_it_likes(
+    app: Flask, rina: Visitor, person: Person, session: Session, accept: str
+) -> None:
+    headers = {"X-CSRF-Token": token(rina), "Accept": accept}
+
+    def asked(method: str, path: str, **more: Any) -> Any:
+        return rina.client.open(path, method=method, headers=headers, **more)
+
+    assert "has this address" in problem(asked("GET", "/api/nothing"), 404)
+    assert "There is no such window" in problem(asked("POST", "/api/maintenance/4711/end", json={}), 404)
+    refused = asked("DELETE", "/api/maintenance")
+    assert "kind of request" in problem(refused, 405)
+    assert set(refused.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
+    assert "larger than" in problem(
+        asked("POST", "/api/maintenance", data=b" " * (BODY + 1), content_type="application/json"), 413
+    )
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setitem(app.view_functions, "windows_api.index", access.admin(lambda: 1 // 0))
+        assert "written to the log" in problem(asked("GET", "/api/maintenance"), 500)
+    person.role = "staff"
+    session.commit()
+    assert "no right" in problem(asked("GET", "/api/maintenance"), 403)
 
 
 # ---- availability ----
