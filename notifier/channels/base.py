@@ -88,9 +88,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The provider took it. `ref` is what a later message of the same thread needs (a message id), at most 200 bytes."""
+    """The provider took it. `ref` is what a later message of the same thread needs (a message id), at most 200 bytes.
+
+    `note` is a sentence for the log and for an admin where something should be mended though this went well (a group
+    that moved), else empty.
+    """
 
     ref: str = ""
+    note: str = ""
 
 
 class Undelivered(Exception):

@@ -18,8 +18,9 @@ from urllib.parse import quote, quote_plus, urlsplit
 import requests
 
 from domain.reading import FailureKind
-from notifier.channels.base import Hop, Sending, Undelivered
+from notifier.channels.base import Hop, Hops, Sending, Undelivered
 from probes import doors, names
+from probes.base import Keep
 from probes.dialogue import Unspoken
 from probes.http import BROKEN, body_of, why
 from probes.http.wire import Stop, Trust, Wire, session
@@ -72,13 +73,14 @@ class Answer:
 class Road(Wire):
     """Everything one delivery does on the network. Made by `road`."""
 
-    def __init__(self, sending: Sending, deadline: Deadline, guard: Guard, listed: Iterable[str], hide: Iterable[str]):
+    def __init__(
+        self, keep: Keep, hops: Hops, deadline: Deadline, guard: Guard, listed: Iterable[str], hide: Iterable[str]
+    ) -> None:
         self._listed = frozenset(_host(host) for host in listed)
-        self._hops = sending.hops
-        self._trust = sending.keep.get(("http", "trust"), Trust)
-        known = names.of(sending.keep)
-        super().__init__(deadline, guard, known, doors.of(sending.keep), loopback=False, family="any")
-        self._hidden = _spellings((*sending.secret.values(), *hide))
+        self._hops = hops
+        self._trust = keep.get(("http", "trust"), Trust)
+        super().__init__(deadline, guard, names.of(keep), doors.of(keep), loopback=False, family="any")
+        self._hidden = _spellings(tuple(hide))
         self._line: socket.socket | None = None
         self._session: requests.Session | None = None
 
@@ -212,16 +214,25 @@ class Road(Wire):
             return Answer(status, said, body)
 
 
-@contextlib.contextmanager
-def road(sending: Sending, *, listed: Iterable[str] = (), hide: Iterable[str] = ()) -> Iterator[Road]:
+def road(
+    sending: Sending, *, listed: Iterable[str] = (), hide: Iterable[str] = ()
+) -> contextlib.AbstractContextManager[Road]:
     """The way of this delivery. `listed`: hosts that may be the machine Pantau runs on; `hide`: further secrets."""
-    deadline = Deadline(sending.deadline)
+    return way(sending.keep, sending.hops, sending.deadline, listed=listed, hide=(*sending.secret.values(), *hide))
+
+
+@contextlib.contextmanager
+def way(
+    keep: Keep, hops: Hops, seconds: float, *, listed: Iterable[str] = (), hide: Iterable[str] = ()
+) -> Iterator[Road]:
+    """A way that ends after `seconds`, whatever is under way on it then."""
+    deadline = Deadline(seconds)
     with Guard(deadline) as guard:
-        way = Road(sending, deadline, guard, listed, hide)
+        made = Road(keep, hops, deadline, guard, listed, hide)
         try:
-            yield way
+            yield made
         finally:
-            way.end()
+            made.end()
 
 
 def said(answer: Answer, limit: int = 160) -> str:
