@@ -93,7 +93,7 @@ def deliver(sending: Sending) -> Sent:
     """Hand the message to the mail server. `Sent.ref` is its Message-ID, for the next one to refer to."""
     options: Options = sending.sender
     mail = compose(words.safe(sending.message), options, sending.address)
-    with road(sending, listed=(options.host,)) as way:
+    with road(sending, listed=(options.host,), own=True) as way:
         post = _Post(way, sending)
         with post.line() as line, way.hop("accepted") as hop:
             way.waiting_for = "the server to take the message"

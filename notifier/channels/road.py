@@ -71,7 +71,10 @@ class Answer:
 
 
 class Road(Wire):
-    """Everything one delivery does on the network. Made by `road`."""
+    """Everything one delivery does on the network. Made by `road`.
+
+    `own`: the server is the channel's, one for all, so a bad certificate is for an admin and not for one receiver.
+    """
 
     def __init__(
         self, keep: Keep, hops: Hops, deadline: Deadline, guard: Guard, listed: Iterable[str], hide: Iterable[str]
@@ -81,6 +84,7 @@ class Road(Wire):
         self._trust = keep.get(("http", "trust"), Trust)
         super().__init__(deadline, guard, names.of(keep), doors.of(keep), loopback=False, family="any")
         self._hidden = _spellings(tuple(hide))
+        self.own = False
         self._line: socket.socket | None = None
         self._session: requests.Session | None = None
 
@@ -112,7 +116,7 @@ class Road(Wire):
         if isinstance(error, EOFError):
             error = ConnectionResetError()
         if isinstance(error, Stop) and error.failure.kind == FailureKind.UNTRUSTED:
-            return self.no(error.failure.detail, "setup")
+            return self.no(error.failure.detail, "setup" if self.own else "later")
         return self.no(why(self, error).detail)
 
     def reach(self, host: str, port: int, *, tls: bool, authority: str = "") -> socket.socket:
@@ -214,11 +218,15 @@ class Road(Wire):
             return Answer(status, said, body)
 
 
+@contextlib.contextmanager
 def road(
-    sending: Sending, *, listed: Iterable[str] = (), hide: Iterable[str] = ()
-) -> contextlib.AbstractContextManager[Road]:
+    sending: Sending, *, listed: Iterable[str] = (), hide: Iterable[str] = (), own: bool = False
+) -> Iterator[Road]:
     """The way of this delivery. `listed`: hosts that may be the machine Pantau runs on; `hide`: further secrets."""
-    return way(sending.keep, sending.hops, sending.deadline, listed=listed, hide=(*sending.secret.values(), *hide))
+    hidden = (*sending.secret.values(), *hide)
+    with way(sending.keep, sending.hops, sending.deadline, listed=listed, hide=hidden) as made:
+        made.own = own
+        yield made
 
 
 @contextlib.contextmanager

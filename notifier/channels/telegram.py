@@ -51,7 +51,7 @@ class Address:
 def deliver(sending: Sending) -> Sent:
     """Send the message, or bring the last one of its thread up to date. `Sent.ref` is the message and its severity."""
     options: Options = sending.sender
-    with road(sending, listed=(str(urlsplit(options.api).hostname),)) as way:
+    with road(sending, listed=(str(urlsplit(options.api).hostname),), own=True) as way:
         chat = _Chat(way, options.api, sending.secret.get("token", ""), sending.address)
         return chat.tell(words.safe(sending.message))
 
