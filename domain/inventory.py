@@ -283,7 +283,7 @@ class Addition(Table):
 
     `how` is `discovery` or `import`; `lines` are the changes as `pantau apply` tells them. `before` and `after` are
     the machines concerned as entries of a configuration document by name, `before` None where there was none;
-    `groups` and divisions that were made for it are {"groups": [...], "divisions": [...]}.
+    groups, divisions and sites that were made for it are {"groups": [...], "divisions": [...], "sites": [...]}.
     """
 
     __tablename__ = "addition"

@@ -32,6 +32,7 @@ from webui import (
     machine,
     machines,
     maintenance,
+    menu,
     metrics,
     outages,
     parts,
@@ -39,6 +40,7 @@ from webui import (
     registering,
     samples,
     setup,
+    sites,
     status,
     store,
     stream,
@@ -73,6 +75,7 @@ BLUEPRINTS = (
     hostkeys.blueprint,
     looks.blueprint,
     credentials.blueprint,
+    sites.blueprint,
     thresholds.blueprint,
     loadtest.blueprint,
     heard.blueprint,
@@ -102,4 +105,4 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
 
 def _known() -> dict[str, Any]:
     """What every template may use beside its own."""
-    return {"person": g.get("person")}
+    return {"person": g.get("person"), "more_pages": menu.pages}

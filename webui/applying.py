@@ -14,12 +14,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from domain.clock import now
-from domain.inventory import Check, Credential, Division, Host, HostGroup, Threshold, owner
+from domain.inventory import Check, Credential, Division, Host, HostGroup, Site, Threshold, owner
 from domain.options import describe, fill
 from domain.reading import Secret
 from probes.ssh.session import Refused, private_key
 from webui import repeated
-from webui.written import Document, Limit, Login, Look, Machine, Repeated, Source
+from webui.written import Document, Limit, Login, Look, Machine, Place, Repeated, Source
 
 Seal = Callable[[bytes, str], bytes]
 Ask = Callable[[str], str]
@@ -130,12 +130,13 @@ class _Work:
         self._session, self._document, self._secrets, self._prune = session, document, secrets, prune
         self._groups = {row.name: row for row in session.scalars(select(HostGroup))}
         self._credentials = {row.name: row for row in session.scalars(select(Credential))}
-        loaded = (selectinload(Host.groups), selectinload(Host.parents), selectinload(Host.checks))
+        loaded = (selectinload(Host.groups), selectinload(Host.parents), selectinload(Host.checks), selectinload(Host.site))
         self._hosts = {row.name: row for row in session.scalars(select(Host).options(*loaded))}
         self._limits: dict[tuple[str, int | None], list[Threshold]] = {}
         for limit in session.scalars(select(Threshold).order_by(Threshold.id)):
             self._limits.setdefault(owner(limit), []).append(limit)
         self._divisions = {row.name: row for row in session.scalars(select(Division))}
+        self._sites = {row.name: row for row in session.scalars(select(Site))}
         self._counted = {"+": 0, "~": 0, "-": 0}
 
     def run(self) -> Iterator[str]:
@@ -170,6 +171,8 @@ class _Work:
             self._session.flush()
             home = self._divisions[section.name]
             yield from self._thresholds(section.thresholds, f"division {section.name}", division_id=home.id)
+        for place in document.sites or ():
+            yield from self._site(place)
         if document.defaults is not None:
             yield from self._thresholds(document.defaults.thresholds, "defaults")
         for name in document.remove:
@@ -201,6 +204,16 @@ class _Work:
         self._session.add(self._divisions[name])
         yield f"+ division {name}"
 
+    def _site(self, place: Place) -> Iterator[str]:
+        values = place.model_dump(exclude={"name"})
+        row = self._sites.get(place.name)
+        if row is not None:
+            yield from _edit(row, f"site {place.name}", values)
+            return
+        self._sites[place.name] = Site(name=place.name, **values)
+        self._session.add(self._sites[place.name])
+        yield f"+ site {place.name}"
+
     def _credential(self, login: Login, where: str) -> Iterator[str]:
         row = self._credentials.get(login.name)
         if not self._secrets.needed(login, row, where):
@@ -226,19 +239,22 @@ class _Work:
     def _host(self, machine: Machine, where: str) -> Iterator[str]:
         values = {
             "address": machine.address, "note": machine.note, "enabled": machine.enabled,
-            "adopts_guests": machine.adopts_guests, "sensitivity": machine.normal,
+            "adopts_guests": machine.adopts_guests, "sensitivity": machine.normal, "runbook": machine.runbook,
             "interval_s": machine.interval, "attempts": machine.attempts, "recover_after": machine.recover_after,
         }  # fmt: skip
         if machine.division is not None and machine.division not in self._divisions:
             yield from self._division(machine.division)
         division = self._divisions[machine.division] if machine.division is not None else None
+        if machine.site is not None and machine.site not in self._sites:
+            yield from self._site(Place(name=machine.site))
+        site = self._sites[machine.site] if machine.site is not None else None
         row = self._hosts.get(machine.name)
         looks = machine.checks
         if row is None:
             row = self._hosts[machine.name] = Host(name=machine.name, **values)
             self._session.add(row)
             looks = (Look.model_validate({"kind": "icmp", "name": "ping"}),) if looks is None else looks
-            row.groups, row.division = self._named_groups(machine, where), division
+            row.groups, row.division, row.site = self._named_groups(machine, where), division, site
             yield f"+ host {machine.name}"
         else:
             edits = _edits(row, values)
@@ -249,6 +265,9 @@ class _Work:
             if row.division is not division:
                 edits.append(_said("division", row.division.name if row.division else None, machine.division))
                 row.division = division
+            if row.site is not site:
+                edits.append(_said("site", row.site.name if row.site else None, machine.site))
+                row.site = site
             if edits:
                 yield f"~ host {machine.name}: {', '.join(edits)}"
         if looks is not None:
@@ -353,6 +372,9 @@ class _Work:
         for name in _missing(self._groups, document.groups):
             self._session.delete(self._groups.pop(name))
             yield f"- group {name}"
+        for name in _missing(self._sites, document.sites):
+            self._session.delete(self._sites.pop(name))
+            yield f"- site {name}"
         used = {check.credential.name for host in self._hosts.values() for check in host.checks if check.credential}
         for name in _missing(self._credentials, document.credentials):
             if name in used:

@@ -19,6 +19,7 @@ COLUMNS = {
     "address": lazy_gettext("Address"),
     "groups": lazy_gettext("Groups"),
     "division": lazy_gettext("Division"),
+    "site": lazy_gettext("Site"),
     "parents": lazy_gettext("Parents"),
     "checks": lazy_gettext("Checks"),
     "credential": lazy_gettext("Login"),
@@ -26,6 +27,7 @@ COLUMNS = {
     "attempts": lazy_gettext("Attempts"),
     "enabled": lazy_gettext("Watched"),
     "note": lazy_gettext("Note"),
+    "runbook": lazy_gettext("What to do"),
 }
 """What a column can be."""
 SPOKEN = {
@@ -33,6 +35,7 @@ SPOKEN = {
     "address": "address ip ipaddress ipaddr fqdn dns alamat alamatip ipalamat",
     "groups": "group groups tag tags grup kelompok label",
     "division": "division department unit divisi bagian departemen",
+    "site": "site location place branch office situs lokasi tempat cabang kantor",
     "parents": "parent parents behind gateway upstream induk dibelakang",
     "checks": "check checks monitor services pemeriksaan periksa layanan",
     "credential": "login credential credentials account kredensial akun",
@@ -40,6 +43,7 @@ SPOKEN = {
     "attempts": "attempts tries misses percobaan",
     "enabled": "enabled active watch watched aktif pantau dipantau",
     "note": "note notes description comment comments remark remarks catatan keterangan deskripsi",
+    "runbook": "runbook whattodo procedure prosedur tindakan caramengatasi",
 }
 """Headings people write, without spaces and signs, in English and Indonesian."""
 YES = frozenset(["yes", "y", "true", "on", "1", "ya", "aktif", "x", "v"])
@@ -238,7 +242,7 @@ def _look(word: str, credential: str) -> dict[str, Any]:
 
 READ: dict[str, Callable[..., dict[str, Any]]] = {
     "name": _name, "address": _address, "groups": _list("groups"), "parents": _list("parents"),
-    "division": _plain("division"), "note": _plain("note"), "interval": _interval, "attempts": _attempts,
+    "division": _plain("division"), "site": _plain("site"), "note": _plain("note"), "runbook": _plain("runbook"), "interval": _interval, "attempts": _attempts,
     "enabled": _enabled, "credential": _credential, "checks": _checks,
 }  # fmt: skip
 

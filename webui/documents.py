@@ -10,12 +10,12 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from domain.inventory import Check, Credential, Division, Host, HostGroup, Threshold, owner
+from domain.inventory import Check, Credential, Division, Host, HostGroup, Site, Threshold, owner
 from domain.options import describe
 from probes import catalogue
 from webui import repeated
 from webui.applying import Ask, DocumentError, Seal, make_true
-from webui.written import Defaults, Document, Group, Limit, Login, Look, Machine, Section, Source
+from webui.written import Defaults, Document, Group, Limit, Login, Look, Machine, Place, Section, Source
 from webui.yamltext import Text, TextError
 
 __all__ = ["Document", "DocumentError", "apply", "dump", "export", "parse"]
@@ -78,6 +78,10 @@ def export(session: Session, names: Collection[str] | None = None) -> Document:
             Section(name=division.name, thresholds=_limits(t for t in limits if t.division_id == division.id))
             for division in session.scalars(select(Division).order_by(Division.name))
         ],
+        "sites": [
+            Place(name=row.name, address=row.address, latitude=row.latitude, longitude=row.longitude, zone=row.zone, note=row.note)
+            for row in session.scalars(select(Site).order_by(Site.name))
+        ] or None,
         "credentials": [_login(row) for row in session.scalars(select(Credential).order_by(Credential.name))],
         "hosts": _hosts(session, None, limits),
         "maintenance": repeated.export(session) or None,
@@ -86,7 +90,7 @@ def export(session: Session, names: Collection[str] | None = None) -> Document:
 
 def _hosts(session: Session, names: Collection[str] | None, limits: list[Threshold] | None = None) -> list[Machine]:
     """The hosts (of these names, or all) as entries, in a handful of queries however many they are."""
-    parts = (Host.groups, Host.parents, Host.division)
+    parts = (Host.groups, Host.parents, Host.division, Host.site)
     loaded = [selectinload(part) for part in parts] + [selectinload(Host.checks).selectinload(Check.credential)]
     chosen = select(Host).order_by(Host.name).options(*loaded)
     if names is not None:
@@ -163,6 +167,7 @@ def _machine(row: Host, limits: list[Threshold]) -> Machine:
         "groups": tuple(group.name for group in row.groups),
         "parents": tuple(sorted(parent.name for parent in row.parents)),
         "division": row.division.name if row.division else None,
+        "site": row.site.name if row.site else None, "runbook": row.runbook,
         "interval": row.interval_s, "attempts": row.attempts, "recover_after": row.recover_after,
         "checks": tuple(_look(check) for check in row.checks),
         "thresholds": _limits(t for t in limits if t.host_id == row.id),
@@ -190,7 +195,7 @@ def _look(row: Check) -> Look:
 
 def _twice(document: Document) -> Iterator[tuple[list[str | int], str]]:
     """Names given twice, with the place of the second."""
-    for section in ("groups", "divisions", "credentials", "hosts"):
+    for section in ("groups", "divisions", "sites", "credentials", "hosts"):
         entries: Sequence[Any] = getattr(document, section) or ()
         yield from _again([section], [entry.name for entry in entries])
         for number, entry in enumerate(entries):
@@ -247,7 +252,7 @@ def _said(kind: str, told: str, given: Any) -> str:
 
 
 _MODELS: Mapping[str, type[BaseModel]] = {
-    "groups": Group, "divisions": Section, "credentials": Login, "hosts": Machine, "checks": Look, "thresholds": Limit,
+    "groups": Group, "divisions": Section, "sites": Place, "credentials": Login, "hosts": Machine, "checks": Look, "thresholds": Limit,
     "defaults": Defaults,
 }  # fmt: skip
 

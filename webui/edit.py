@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from werkzeug.wrappers import Response
 
-from domain.inventory import Host, HostGroup, host_parent
+from domain.inventory import Division, Host, HostGroup, Site, host_parent
 from domain.records import Incident
 from domain.requests import Look
 from probes import catalogue
-from webui import access, addresses, checks, hostkeys, looks, store, sweeps, topology
+from webui import access, addresses, checks, hostkeys, looks, sites, store, sweeps, topology
 from webui.draft import LONGEST, Draft
 from webui.forms import Field
 from webui.language import gettext
@@ -24,7 +24,9 @@ blueprint = Blueprint("edit", __name__, url_prefix="/machines")
 
 LONGEST_NOTE = 2000
 MOST_GROUPS = 50
-ORDER = ("name", "address", "groups", "interval", "attempts", "note", "adopts_guests", "enabled")
+ORDER = (
+    "name", "address", "groups", "division", "site", "interval", "attempts", "note", "runbook", "adopts_guests", "enabled",
+)  # fmt: skip
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
@@ -159,6 +161,24 @@ def _read(draft: Draft, host: Host | None) -> dict[str, Any]:
             ),
             2000,
         ),
+        "division": draft.text(
+            Field(
+                "division",
+                gettext("Division"),
+                value=host.division.name if host and host.division else "",
+                help=gettext("Whose machine it is: its people are told of it. A new one is made."),
+            )
+        ),
+        "site_id": draft.choice(
+            Field(
+                "site",
+                gettext("Site"),
+                "choice",
+                value=str(host.site_id or "") if host else "",
+                choices=sites.choices(),
+                help=gettext("Where it stands: messages lead there."),
+            )
+        ),
         "interval_s": draft.number(
             Field(
                 "interval",
@@ -183,6 +203,16 @@ def _read(draft: Draft, host: Host | None) -> dict[str, Any]:
             )
         ),
         "note": draft.text(Field("note", gettext("Note"), "lines", value=host.note if host else ""), LONGEST_NOTE),
+        "runbook": draft.text(
+            Field(
+                "runbook",
+                gettext("What to do when it is in trouble"),
+                "lines",
+                value=host.runbook if host else "",
+                help=gettext("A few sentences, or the address of a page. It stands in every message about this machine."),
+            ),
+            LONGEST_NOTE,
+        ),
         "adopts_guests": draft.tick(
             Field(
                 "adopts_guests",
@@ -229,6 +259,7 @@ def _judge(draft: Draft, values: dict[str, Any], host: Host | None) -> None:
             ),
         )
     values["groups"] = names
+    values["site_id"] = int(values["site_id"]) if values["site_id"] else None
 
 
 def _taken(name: str, host: Host | None) -> bool:
@@ -239,19 +270,30 @@ def _taken(name: str, host: Host | None) -> bool:
 def _keep(host: Host, values: Mapping[str, Any], draft: Draft) -> bool:
     """Store what was typed; False where somebody else took the name meanwhile."""
     database = store.session()
-    groups = _groups(values["groups"])
+    made: dict[str, Any] = {"groups": _groups(values["groups"]), "division": _division(values["division"])}
     try:
         with database.no_autoflush:
             for name, value in values.items():
-                setattr(host, name, groups if name == "groups" else value)
+                setattr(host, name, made.get(name, value))
             database.add(host)
         store.announce("inventory")
         database.commit()
     except IntegrityError:
         database.rollback()
-        draft.blame("name", gettext("Another machine has this name. Choose another one."))
+        if values["site_id"] and database.get(Site, values["site_id"]) is None:
+            draft.blame("site", gettext("This site is gone; choose again."))
+        else:
+            draft.blame("name", gettext("Another machine has this name. Choose another one."))
         return False
     return True
+
+
+def _division(name: str) -> Division | None:
+    if not name:
+        return None
+    database = store.session()
+    with database.no_autoflush:
+        return database.scalar(select(Division).where(Division.name == name)) or Division(name=name)
 
 
 def _groups(names: list[str]) -> list[HostGroup]:

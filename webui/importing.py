@@ -167,6 +167,7 @@ def _row(machine: Machine) -> list[str]:
         machine.address,
         ", ".join(machine.groups),
         machine.division or "",
+        machine.site or "",
         ", ".join(machine.parents),
         ", ".join(said),
         next((look.credential for look in looks if look.credential), ""),
@@ -174,4 +175,5 @@ def _row(machine: Machine) -> list[str]:
         str(machine.attempts or ""),
         "yes" if machine.enabled else "no",
         " ".join(machine.note.split()),
+        " ".join(machine.runbook.split()),
     ]

@@ -59,6 +59,7 @@ def show(incident_id: int) -> str:
         active="incidents.index",
         pulse=board.pulse(moment),
         one=one,
+        host=session.get(Host, one.row.host_id) if one.row.host_id else None,
         whole=whole,
         parts_of=trouble.parts(session, visible, one.row),
         branches=branches,

@@ -103,6 +103,11 @@ def _matching(found: list[Machine], any_state: bool = False) -> list[Machine]:
     ]
 
 
+def fitting(found: list[Machine], query: str) -> list[Machine]:
+    """Those of `found` that every word of `query` fits: a part of the name, the address or a group."""
+    return [machine for machine in found if all(word in _text(machine) for word in query.lower().split())]
+
+
 def _text(machine: Machine) -> str:
     return " ".join((machine.name, machine.address, *machine.groups)).lower()
 

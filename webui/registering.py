@@ -10,7 +10,7 @@ from sqlalchemy import delete, exists, select
 from werkzeug.wrappers import Response
 
 from domain.clock import now
-from domain.inventory import Addition, Division, Host, HostGroup, host_in_group
+from domain.inventory import Addition, Division, Host, HostGroup, Site, host_in_group
 from webui import access, documents, looks, store
 from webui.documents import Document, DocumentError
 from webui.language import gettext
@@ -91,6 +91,8 @@ def undo(row: Addition) -> None:
     database.execute(delete(HostGroup).where(HostGroup.name.in_(row.groups.get("groups", [])), unused))
     empty = ~exists().where(Host.division_id == Division.id)
     database.execute(delete(Division).where(Division.name.in_(row.groups.get("divisions", [])), empty))
+    bare = ~exists().where(Host.site_id == Site.id)
+    database.execute(delete(Site).where(Site.name.in_(row.groups.get("sites", [])), bare))
     row.undone_at = now()
     store.announce("inventory")
     database.commit()
@@ -144,10 +146,12 @@ def _apply(machines: Sequence[Machine]) -> tuple[list[str], dict[str, list[str]]
     known = set(database.scalars(select(HostGroup.name).where(HostGroup.name.in_(wanted))))
     divisions = {machine.division for machine in machines if machine.division}
     old = set(database.scalars(select(Division.name).where(Division.name.in_(divisions))))
+    standing = {machine.site for machine in machines if machine.site}
+    there = set(database.scalars(select(Site.name).where(Site.name.in_(standing))))
     groups = [name for name in wanted if name not in known]
     document = Document(version=1, groups=tuple(Group(name=name) for name in groups), hosts=tuple(machines))
     lines = list(documents.apply(database, document, _no_secret, local=False))
-    return lines, {"groups": groups, "divisions": sorted(divisions - old)}
+    return lines, {"groups": groups, "divisions": sorted(divisions - old), "sites": sorted(standing - there)}
 
 
 def _entries(names: Iterable[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import math
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
@@ -205,6 +206,42 @@ class Section(Group):
     """A division, with the thresholds its machines share. May be written as the bare name."""
 
 
+class Place(Part):
+    """A site: a place where machines stand. May be written as the bare name."""
+
+    name: Name
+    address: str = ""
+    latitude: Annotated[Number, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[Number, Field(ge=-180, le=180)] | None = None
+    zone: Name | None = None
+    note: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("address", "note", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        if len(str(_text(value))) > LONGEST_NOTE:
+            raise ValueError(f"is longer than {LONGEST_NOTE} characters")
+        return value
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        if value is not None and value not in available_timezones():
+            raise ValueError(f"is no time zone: {value!r}; one is 'Asia/Jakarta'")
+        return value
+
+    @model_validator(mode="after")
+    def _both(self) -> Place:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("needs 'latitude' and 'longitude', or neither")
+        return self
+
+
 class Look(Part):
     """A check: one way the machine is looked at. `options` are the probe's own."""
 
@@ -262,7 +299,7 @@ def _off(value: Any) -> Any:
 class Machine(Part):
     """A host. `checks` None: left as they are, or one ping where the machine is new.
 
-    `normal` is how far from its own normal is a warning.
+    `normal` is how far from its own normal is a warning; `runbook` what to do when it is in trouble.
     """
 
     name: Name
@@ -273,6 +310,8 @@ class Machine(Part):
     adopts_guests: Yes = False
     normal: Annotated[Literal["off", "wide", "usual", "narrow"], BeforeValidator(_off)] = "usual"
     division: Name | None = None
+    site: Name | None = None
+    runbook: str = ""
     interval: Pace | None = None
     attempts: Few | None = None
     recover_after: Few | None = None
@@ -291,7 +330,7 @@ class Machine(Part):
                 raise ValueError(f"is neither an IP address nor a host name: {value!r}") from None
         return text
 
-    @field_validator("note", mode="before")
+    @field_validator("note", "runbook", mode="before")
     @classmethod
     def _note(cls, value: Any) -> Any:
         if len(str(_text(value))) > LONGEST_NOTE:
@@ -352,6 +391,7 @@ class Document(Part):
     defaults: Defaults | None = None
     groups: tuple[Group, ...] | None = None
     divisions: tuple[Section, ...] | None = None
+    sites: tuple[Place, ...] | None = None
     credentials: tuple[Login, ...] | None = None
     hosts: tuple[Machine, ...] | None = None
     maintenance: tuple[Repeated, ...] | None = None

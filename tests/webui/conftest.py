@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 
 from config.settings import Settings
 from domain.clock import now
-from domain.inventory import Host, HostGroup, Person, Window
+from domain.inventory import Division, Host, HostGroup, Membership, Person, Window
 from domain.records import Incident, IncidentEvent, IncidentMember
 from tests.webui.cast import PASSWORD, OpenBrowser, Town, Visitor
 from webui import create_app, passwords
@@ -66,6 +66,24 @@ def rina(app: Flask, person: Person) -> Visitor:
     """Rina, logged in."""
     visitor = Visitor(app.test_client())
     assert visitor.login("rina").status_code == 303
+    return visitor
+
+
+@pytest.fixture
+def keeper(session: Session) -> Person:
+    """Budi, in charge of the machines of the division Gudang, and of no other."""
+    budi = Person(login="budi", name="Budi", password_hash=_digest(PASSWORD), role="none")
+    budi.memberships = [Membership(division=Division(name="Gudang"), role="pic")]
+    session.add(budi)
+    session.commit()
+    return budi
+
+
+@pytest.fixture
+def budi(app: Flask, keeper: Person) -> Visitor:
+    """Budi, logged in."""
+    visitor = Visitor(app.test_client())
+    assert visitor.login("budi").status_code == 303
     return visitor
 
 

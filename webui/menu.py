@@ -1,0 +1,23 @@
+"""What the menu leads to, for the person who opens it."""
+
+from __future__ import annotations
+
+from flask import g
+
+from webui.access import ADMIN
+from webui.language import lazy_gettext
+
+PAGES = (
+    ("maintenance.index", "calendar", lazy_gettext("Maintenance"), ""),
+    ("sites.index", "map-pin", lazy_gettext("Sites"), ""),
+    ("people.profile", "settings", lazy_gettext("Your account"), ""),
+    ("credentials.index", "key", lazy_gettext("Credentials"), ADMIN),
+)
+"""Endpoint, icon, name, and for whom: empty for everybody."""
+
+
+def pages() -> list[tuple[str, str, str]]:
+    """(endpoint, icon, name) of what this person may open."""
+    person = g.get("person")
+    role = person.role if person else None
+    return [(endpoint, icon, str(name)) for endpoint, icon, name, whose in PAGES if whose in ("", role)]
