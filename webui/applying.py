@@ -130,7 +130,12 @@ class _Work:
         self._session, self._document, self._secrets, self._prune = session, document, secrets, prune
         self._groups = {row.name: row for row in session.scalars(select(HostGroup))}
         self._credentials = {row.name: row for row in session.scalars(select(Credential))}
-        loaded = (selectinload(Host.groups), selectinload(Host.parents), selectinload(Host.checks), selectinload(Host.site))
+        loaded = (
+            selectinload(Host.groups),
+            selectinload(Host.parents),
+            selectinload(Host.checks),
+            selectinload(Host.site),
+        )
         self._hosts = {row.name: row for row in session.scalars(select(Host).options(*loaded))}
         self._limits: dict[tuple[str, int | None], list[Threshold]] = {}
         for limit in session.scalars(select(Threshold).order_by(Threshold.id)):

@@ -209,7 +209,9 @@ def _read(draft: Draft, host: Host | None) -> dict[str, Any]:
                 gettext("What to do when it is in trouble"),
                 "lines",
                 value=host.runbook if host else "",
-                help=gettext("A few sentences, or the address of a page. It stands in every message about this machine."),
+                help=gettext(
+                    "A few sentences, or the address of a page. It stands in every message about this machine."
+                ),
             ),
             LONGEST_NOTE,
         ),

@@ -110,7 +110,9 @@ def test_a_person_sees_the_sites_of_their_own_machines_alone(
     assert budi.get("/sites/new").status_code == 403
 
 
-def test_a_machines_form_takes_its_site_its_division_and_what_to_do(rina: Visitor, town: Town, session: Session) -> None:
+def test_a_machines_form_takes_its_site_its_division_and_what_to_do(
+    rina: Visitor, town: Town, session: Session
+) -> None:
     host, site = town.machine("db-02", "10.0.0.12", "down", reason="Silent."), Site(name="Gudang")
     session.add(site)
     session.commit()
