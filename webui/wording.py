@@ -55,7 +55,12 @@ def install(app: Flask) -> None:
         value=value,
         state_word=word,
     )
-    app.jinja_env.globals.update(shape=shape, now=now, measures=MEASURES)
+    app.jinja_env.globals.update(shape=shape, now=now, measures=MEASURES, is_address=is_address)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text somebody typed is the address of a page and nothing else, so that it may be a link."""
+    return text.startswith(("https://", "http://")) and len(text.split()) == 1
 
 
 @cache
