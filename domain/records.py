@@ -285,7 +285,9 @@ class Incident(Table):
 
     `host_id` is None where the subject is the monitor itself (`poller`).
 
-    One cause, one incident: `merged_into` is the incident whose cause this one shares, while it does. A person who
+    One cause, one incident: `merged_into` is the incident whose cause this one shares, while it does; that one may
+    stand under another in its turn, in no circle. What a person put together (`merged_by_hand`) the rules do not part
+    while both go on. A person who
     has it in hand is `owner_id`, since `acknowledged_at`, until `acknowledged_until` (None: until it is over), with
     a `note`. `closing` is the cause a person gave in the end, `closed_by` who did; None where it ended by itself.
     """
@@ -303,6 +305,7 @@ class Incident(Table):
     failure_kind: Mapped[str | None]
     cause: Mapped[str] = mapped_column(server_default="")
     merged_into: Mapped[int | None] = mapped_column(ForeignKey("incident.id", ondelete="SET NULL"), index=True)
+    merged_by_hand: Mapped[bool] = mapped_column(server_default=text("false"))
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"), index=True)
     acknowledged_at: Mapped[datetime | None]
     acknowledged_until: Mapped[datetime | None]

@@ -108,11 +108,26 @@ async def _close(cursor: AsyncCursor[Any], row: dict[str, Any]) -> None:
         row,
     )
     for (incident,) in await cursor.fetchall():
-        await _split(cursor, "merged_into = %(into)s", {**row, "into": incident})
+        freed = await _split(cursor, "merged_into = %(into)s", {**row, "into": incident})
         await cursor.execute(
             "update incident_member set until = greatest(since, %s) where incident_id = %s and until is null",
             [row["at"], incident],
         )
+        for one in freed:
+            await _return(cursor, one, row)
+
+
+async def _return(cursor: AsyncCursor[Any], incident: int, row: dict[str, Any]) -> None:
+    """What a person had put elsewhere goes to the cause that the rules have known all along, if there is one."""
+    await cursor.execute(
+        "select coalesce((select o.id from incident o where i.check_id is not null and o.subject = t.subject"
+        " and o.closed_at is null), (select o.id from incident o where o.subject = t.data ->> 'cause'"
+        " and o.closed_at is null)) from incident i join track t on t.subject = 'host:' || i.host_id where i.id = %s",
+        [incident],
+    )
+    found = await cursor.fetchone()
+    if found is not None and found[0] is not None:
+        await _merge(cursor, found[0], "id = %(one)s", {**row, "one": incident})
 
 
 async def _blame(cursor: AsyncCursor[Any], cause: Row) -> None:
@@ -123,7 +138,7 @@ async def _blame(cursor: AsyncCursor[Any], cause: Row) -> None:
         "update incident_member set until = greatest(since, %(at)s) where host_id = %(host)s and until is null", row
     )
     own = "merged_into not in (select id from incident where subject = %(own)s)"
-    await _split(cursor, f"host_id = %(host)s and {own}", row)
+    await _split(cursor, f"host_id = %(host)s and not merged_by_hand and {own}", row)
     if not subject:
         return
     await cursor.execute("select id from incident where subject = %(subject)s and closed_at is null", row)
@@ -140,31 +155,46 @@ async def _blame(cursor: AsyncCursor[Any], cause: Row) -> None:
 
 
 async def _merge(cursor: AsyncCursor[Any], into: int, which: str, row: dict[str, Any]) -> None:
-    """Open incidents that share a cause become part of the one that is the cause; both histories say so."""
-    # A person may have put the cause under one of them: the other way round as well, neither would be in any list.
+    """Open incidents that share a cause become part of the one that is the cause; both histories say so.
+
+    What is part of another already stays there: of its own machine's, or where a person put it.
+    """
+    row = {**row, "into": into}
     joining = f"select id from incident where {which} and closed_at is null and merged_into is null"  # noqa: S608
-    await _split(cursor, f"id = %(into)s and merged_into in ({joining})", {**row, "into": into})
+    # Locked in the order in which people's hands do it, and then read anew: two at once must not make a circle.
+    await cursor.execute(f"select from incident where id = %(into)s or id in ({joining}) order by id for update", row)
+    # A person may have put the cause under one of them: the other way round as well, none would be in any list.
+    above = (
+        "with recursive above(id) as (select merged_into from incident where id = %(into)s"
+        " union select i.merged_into from incident i join above on i.id = above.id)"
+    )
+    await cursor.execute(f"{above} select from above where id in ({joining})", row)
+    if cursor.rowcount:
+        await _split(cursor, "id = %(into)s and merged_into is not null", row)
     await cursor.execute(
         "with joined as (update incident set merged_into = %(into)s"  # noqa: S608 - our own conditions
         f" where {which} and closed_at is null and merged_into is null and id <> %(into)s returning id)"
         " insert into incident_event (incident_id, at, kind, data)"
         " select x.id, %(at)s, 'merged', jsonb_build_object('incident', x.other) from"
         " (select id, %(into)s::bigint as other from joined union all select %(into)s::bigint, id from joined) as x",
-        {**row, "into": into},
+        row,
     )
 
 
-async def _split(cursor: AsyncCursor[Any], which: str, row: dict[str, Any]) -> None:
-    """Incidents that were part of another stand for themselves again."""
+async def _split(cursor: AsyncCursor[Any], which: str, row: dict[str, Any]) -> list[int]:
+    """Incidents that were part of another stand for themselves again; which they were."""
     await cursor.execute(
         "with parted as (select id, merged_into from incident"  # noqa: S608 - our own conditions
         f" where {which} and closed_at is null for update),"
-        " freed as (update incident set merged_into = null where id in (select id from parted))"
-        " insert into incident_event (incident_id, at, kind, data)"
+        " freed as (update incident set merged_into = null, merged_by_hand = false"
+        " where id in (select id from parted)),"
+        " told as (insert into incident_event (incident_id, at, kind, data)"
         " select x.id, %(at)s, 'split', jsonb_build_object('incident', x.other) from"
-        " (select id, merged_into as other from parted union all select merged_into, id from parted) as x",
+        " (select id, merged_into as other from parted union all select merged_into, id from parted) as x)"
+        " select id from parted order by id",
         row,
     )
+    return [id for (id,) in await cursor.fetchall()]
 
 
 async def _event(cursor: AsyncCursor[Any], row: dict[str, Any], kind: str) -> None:

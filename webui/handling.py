@@ -11,7 +11,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from domain.inventory import Check, Host, Person
@@ -90,6 +90,7 @@ def close(session: Session, incident: Incident, person: Person, moment: datetime
         if not closable(session, incident):
             raise Refused(gettext("It still goes on. It ends by itself as soon as all is well; then say what it was."))
         incident.closed_at = moment
+        _free(session, incident, person, moment)
     incident.closing, incident.closed_by = text[:LONGEST_TEXT], person.id
     _write(session, incident, "closed", person, moment, {"text": incident.closing})
 
@@ -109,7 +110,7 @@ def closable(session: Session, incident: Incident) -> bool:
 
 
 def merge(session: Session, incident: Incident, into: Incident, person: Person, moment: datetime) -> None:
-    """`incident` has the cause of `into`, and stands under it from now on, with all that stood under it."""
+    """`incident` has the cause of `into`, and stands under it from now on; what stands under it comes along."""
     if incident.id == into.id:
         raise Refused(gettext("An incident cannot stand under itself."))
     if into.merged_into is not None:
@@ -118,8 +119,7 @@ def merge(session: Session, incident: Incident, into: Incident, person: Person, 
         raise Refused(gettext("It stands under #%(number)s already.", number=into.id))
     if (incident.closed_at is None) and (into.closed_at is not None):
         raise Refused(gettext("#%(number)s is over; what still goes on cannot stand under it.", number=into.id))
-    session.execute(update(Incident).where(Incident.merged_into == incident.id).values(merged_into=into.id))
-    incident.merged_into = into.id
+    incident.merged_into, incident.merged_by_hand = into.id, True
     _write(session, incident, "merged", person, moment, {"incident": into.id, "as": "part"})
     _write(session, into, "merged", person, moment, {"incident": incident.id, "as": "whole"})
 
@@ -129,11 +129,18 @@ def split(session: Session, incident: Incident, person: Person, moment: datetime
     whole = incident.merged_into
     if whole is None:
         raise Refused(gettext("It stands by itself already."))
-    incident.merged_into = None
+    incident.merged_into, incident.merged_by_hand = None, False
     _write(session, incident, "split", person, moment, {"incident": whole, "as": "part"})
     parent = session.get(Incident, whole)
     if parent is not None:
         _write(session, parent, "split", person, moment, {"incident": incident.id, "as": "whole"})
+
+
+def _free(session: Session, whole: Incident, person: Person, moment: datetime) -> None:
+    """What goes on cannot stand under what is over: nobody would find it."""
+    parts = select(Incident).where(Incident.merged_into == whole.id, Incident.closed_at.is_(None))
+    for part in session.scalars(parts.order_by(Incident.id).with_for_update()):
+        split(session, part, person, moment)
 
 
 def candidates(session: Session, incident: Incident, visible: Any, count: int = 50) -> list[Incident]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import CTE, ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from domain.inventory import Check, Host, Person, host_parent
@@ -144,8 +144,9 @@ def several(session: Session, visible: ColumnElement[bool], ids: Sequence[int]) 
 
 
 def parts(session: Session, visible: ColumnElement[bool], incident: Incident) -> list[Case]:
-    """The incidents that stand under this one."""
-    return _cases(session, [visible, Incident.merged_into == incident.id])
+    """The incidents that stand under this one, and under those in their turn."""
+    under = _under([incident.id])
+    return _cases(session, [visible, Incident.id.in_(select(under.c.id))])
 
 
 def similar(session: Session, visible: ColumnElement[bool], incident: Incident) -> list[Case]:
@@ -258,23 +259,23 @@ def _above(one: Branch, other: Branch) -> bool:
 def _cases(
     session: Session, wanted: Sequence[ColumnElement[bool]], order: Sequence[Any] = (), count: int = MOST
 ) -> list[Case]:
-    part = aliased(Incident)
     members = (
         select(func.count(func.distinct(IncidentMember.host_id)))
         .where(IncidentMember.incident_id == Incident.id)
         .where(or_(IncidentMember.until.is_(None), Incident.closed_at.is_not(None)))
         .scalar_subquery()
     )
-    below = select(func.count()).where(part.merged_into == Incident.id).scalar_subquery()
     rows = session.execute(
-        select(Incident, Host.name, Check.name, Person.name, members, below)
+        select(Incident, Host.name, Check.name, Person.name, members)
         .outerjoin(Host, Host.id == Incident.host_id)
         .outerjoin(Check, Check.id == Incident.check_id)
         .outerjoin(Person, Person.id == Incident.owner_id)
         .where(*wanted)
         .order_by(*(order or (Incident.opened_at.desc(),)))
         .limit(count)
-    )
+    ).all()
+    under = _under([row.id for row, *_ in rows])
+    parts: dict[int, int] = dict(session.execute(select(under.c.whole, func.count()).group_by(under.c.whole)).all())
     return [
         Case(
             row,
@@ -282,10 +283,18 @@ def _cases(
             subject_name(row.subject, {row.check_id or 0: check or ""}),
             owner or "",
             joined,
-            merged,
+            parts.get(row.id, 0),
         )
-        for row, host, check, owner, joined, merged in rows
+        for row, host, check, owner, joined in rows
     ]
+
+
+def _under(wholes: Sequence[int]) -> CTE:
+    """(whole, id) of everything that stands under these incidents, however deep."""
+    part = aliased(Incident)
+    direct = select(Incident.merged_into.label("whole"), Incident.id).where(Incident.merged_into.in_(wholes))
+    under = direct.cte("under", recursive=True)
+    return under.union(select(under.c.whole, part.id).where(part.merged_into == under.c.id))
 
 
 def _rank(state: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,14 @@ from sqlalchemy.orm import Session
 
 from domain.clock import now
 from domain.health import Result
-from domain.records import Heartbeat
+from domain.inventory import Person
+from domain.records import Heartbeat, Incident
 from poller import incidents
 from poller.plan import Limit, Plan
+from poller.recorder import Recorder
 from tests.flow.conftest import START, answered, silent
 from tests.flow.estate import Estate, rows
+from webui import handling
 from webui.standing import Standing, read
 
 Make = Callable[[dict[str, list[str]]], Estate]
@@ -280,3 +284,111 @@ async def test_a_cause_that_somebody_put_under_its_own_part_comes_out_and_neithe
         web, router = ids
         await incidents._merge(cursor, router, "host_id = %(host)s", {"host": net.ids["web"], "at": now()})
     assert rows(engine, "select id, merged_into from incident order by id") == [(web, router), (router, None)]
+
+
+def put(engine: Engine, part: int, whole: int) -> None:
+    """A person says that two incidents have the same cause."""
+    with Session(engine) as session:
+        person = session.query(Person).first() or Person(login="rina", name="Rina", password_hash="-")
+        session.add(person)
+        session.flush()
+        one, other = session.get(Incident, part), session.get(Incident, whole)
+        assert one and other
+        handling.merge(session, one, other, person, now())
+        session.commit()
+
+
+def under(engine: Engine) -> dict[str, str | None]:
+    """Each open incident's machine, and that of the one it stands under."""
+    return dict(
+        rows(
+            engine,
+            "select h.name, o.name from incident i join host h on h.id = i.host_id left join incident w"
+            " on w.id = i.merged_into left join host o on o.id = w.host_id where i.closed_at is null",
+        )
+    )
+
+
+async def minutes(net: Estate, recorder: Recorder, first: int, *seen: str) -> None:
+    """One round a minute of every machine: `x` is silence."""
+    for minute, row in enumerate(seen, first):
+        for place, (name, what) in enumerate(zip(net.parents, row, strict=True)):
+            recorder.add(net.round(minute + place / 100, name, silent() if what == "x" else answered()))
+        await recorder.flush()
+
+
+async def test_what_a_person_put_together_the_rules_leave_together(make: Make, engine: Engine) -> None:
+    net = make({"router": [], "web": ["router"], "mail": []})
+    recorder = await net.recorder()
+    await minutes(net, recorder, 0, "ooo", "oxx", "oxx", "oxx")
+    numbers = dict(rows(engine, "select h.name, i.id from incident i join host h on h.id = i.host_id"))
+    put(engine, numbers["web"], numbers["mail"])
+    await minutes(net, recorder, 4, "xxx", "xxx", "xxx")
+    assert rows(engine, STATES) == [("down",)] * 3
+    assert under(engine) == {"router": None, "web": "mail", "mail": None}
+    await minutes(net, recorder, 7, "oxx", "oxx", "oxx", "oxx")
+    assert under(engine) == {"web": "mail", "mail": None}
+    await minutes(net, recorder, 11, "oxo")
+    assert under(engine) == {"web": None}, "what goes on stands under nothing that is over"
+
+
+async def test_what_a_person_put_elsewhere_comes_back_to_its_cause_when_that_is_over(
+    make: Make, engine: Engine
+) -> None:
+    net = make({"router": [], "web": ["router"], "mail": []})
+    recorder = await net.recorder()
+    await minutes(net, recorder, 0, "ooo", "oxx", "oxx", "oxx")
+    numbers = dict(rows(engine, "select h.name, i.id from incident i join host h on h.id = i.host_id"))
+    put(engine, numbers["web"], numbers["mail"])
+    await minutes(net, recorder, 4, "xxx", "xxx", "xxx", "xxo")
+    assert under(engine) == {"router": None, "web": "router"}
+
+
+async def test_a_whole_that_becomes_a_part_keeps_its_parts_and_takes_them_out_again(make: Make, engine: Engine) -> None:
+    net = make({"router": [], "web": ["router"], "mail": []})
+    recorder = await net.recorder()
+    await minutes(net, recorder, 0, "ooo", "oxx", "oxx", "oxx")
+    numbers = dict(rows(engine, "select h.name, i.id from incident i join host h on h.id = i.host_id"))
+    put(engine, numbers["mail"], numbers["web"])
+    await minutes(net, recorder, 4, "xxx", "xxx", "xxx")
+    assert under(engine) == {"router": None, "web": "router", "mail": "web"}
+    await minutes(net, recorder, 7, "oxx", "oxx", "oxx", "oxx")
+    assert under(engine) == {"web": None, "mail": "web"}
+
+
+async def test_no_circle_comes_of_a_cause_that_stands_deep_under_its_own_part(make: Make, engine: Engine) -> None:
+    net = make({"router": [], "web": ["router"], "mail": []})
+    recorder = await net.recorder()
+    await minutes(net, recorder, 0, "ooo", "oxx", "oxx", "oxx")
+    await minutes(net, recorder, 4, "xxx", "xxx")
+    with engine.begin() as connection:  # before the rules blame the router, a person blames the web server for it
+        opened = (
+            "insert into incident (subject, host_id, state, since, opened_at) values (:s, :h, 'down', now(), now())"
+        )
+        connection.execute(text(opened), {"s": f"host:{net.ids['router']}", "h": net.ids["router"]})
+    numbers = dict(rows(engine, "select h.name, i.id from incident i join host h on h.id = i.host_id"))
+    put(engine, numbers["router"], numbers["mail"])
+    put(engine, numbers["mail"], numbers["web"])
+    await minutes(net, recorder, 6, "xxx")
+    assert under(engine) == {"router": None, "web": "router", "mail": "web"}
+
+
+async def test_a_person_and_the_rules_at_the_same_moment_make_no_circle(
+    make: Make, engine: Engine, database_url: str
+) -> None:
+    net = make({"web": [], "mail": []})
+    recorder = await net.recorder()
+    await minutes(net, recorder, 0, "oo", "xx", "xx", "xx")
+    numbers = dict(rows(engine, "select h.name, i.id from incident i join host h on h.id = i.host_id"))
+    with engine.begin() as person:
+        person.execute(text("select from incident order by id for update"))
+        person.execute(text("update incident set merged_into = :mail where id = :web"), numbers)
+        async with await AsyncConnection.connect(database_url) as connection, connection.cursor() as cursor:
+            one = {"one": numbers["mail"], "at": now()}
+            ruled = asyncio.create_task(incidents._merge(cursor, numbers["web"], "id = %(one)s", one))
+            waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+            while not rows(engine, waiting)[0][0]:
+                await asyncio.sleep(0.02)
+            person.commit()
+            await ruled
+    assert under(engine) == {"web": None, "mail": "web"}

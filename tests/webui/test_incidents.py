@@ -243,7 +243,9 @@ def test_incidents_are_put_together_and_parted_by_hand(rina: Visitor, town: Town
     page = f"/incidents/{second.id}"
     rina.post(f"{page}/merge", {"into": first.id}, page=page)
     session.expire_all()
-    assert second.merged_into == third.merged_into == first.id
+    assert (second.merged_into, second.merged_by_hand) == (first.id, True)
+    assert (third.merged_into, third.merged_by_hand) == (second.id, False)
+    assert f'href="/incidents/{third.id}"' in rina.get(f"/incidents/{first.id}").text
     assert events(session, first) == events(session, second) == ["merged"]
     listed = rina.get("/incidents").text
     assert f'href="/incidents/{second.id}"' not in listed
@@ -254,8 +256,21 @@ def test_incidents_are_put_together_and_parted_by_hand(rina: Visitor, town: Town
     assert first.merged_into is None
     rina.post(f"{page}/split", {}, page=page)
     session.expire_all()
-    assert second.merged_into is None
+    assert (second.merged_into, second.merged_by_hand) == (None, False)
+    assert third.merged_into == second.id
     assert events(session, second) == ["merged", "split"]
+
+
+def test_what_goes_on_comes_out_from_under_what_a_person_closes(rina: Visitor, town: Town, session: Session) -> None:
+    whole = opened(town, town.machine("a", "10.0.0.9", "up"))
+    parts = [opened(town, town.machine(name, "10.0.0.9", "down"), merged_into=whole.id) for name in ("b", "c")]
+    parts[1].closed_at = town.now
+    session.commit()
+    page = f"/incidents/{whole.id}"
+    rina.post(f"{page}/close", {"cause": "A cable"}, page=page)
+    session.expire_all()
+    assert [part.merged_into for part in parts] == [None, whole.id]
+    assert f'href="/incidents/{parts[0].id}"' in rina.get("/incidents?state=open").text
 
 
 def test_the_list_has_open_ones_first_and_its_filters_in_the_address(
