@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     )
     spool_mib: int = Field(default=256, ge=1, le=102400, description="size of the spool used while PostgreSQL is away")
     language: str = Field(default="en", description="language where neither person nor browser says: en or id")
+    url: str | None = Field(
+        default=None,
+        description="where people's browsers find this installation, for links in messages, such as"
+        " https://pantau.example.com; unset: the web server's own address",
+    )
     zone: str = Field(default="Asia/Jakarta", description="time zone pages are shown in")
     log_level: str = Field(default="info", description="debug, info, warning or error")
     streams: int = Field(default=200, ge=1, le=10000, description="live pages served at once by one process")
@@ -131,6 +136,14 @@ class Settings(BaseSettings):
     def _listening(cls, value: str | None) -> str | None:
         if value:
             place_of(value)
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://x")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("should look like https://pantau.example.com")
         return value
 
     @field_validator("database_url")
@@ -188,6 +201,10 @@ class Settings(BaseSettings):
     def spool(self) -> Path:
         """The poller's spool directory."""
         return self.data / "spool"
+
+    def home(self) -> str:
+        """Where links in messages lead; without a slash at its end."""
+        return (self.url or self.address()).rstrip("/")
 
     def address(self) -> str:
         """Where a browser finds this installation."""

@@ -1,41 +1,243 @@
-"""One notifier process: judges, from outside the poller, whether the poller still works."""
+"""One notifier process: routes what is to be told, sends it, answers tests, and judges whether anybody still looks.
+
+One process sends for an installation (an advisory lock); another one stands by and takes over within seconds. The event
+loop owns time; whatever blocks (the database, the channels) runs on threads, each channel on its own.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import signal
-import threading
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import procrastinate
+import psycopg
+from psycopg import AsyncConnection, Connection, Cursor
+from psycopg_pool import ConnectionPool
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from config import database
+from config import database, vault
 from config.settings import Settings
-from notifier import watch
+from domain import clock
+from notifier import fanout, queue, trials, watch
+from notifier.channels import catalogue
+from notifier.channels.base import Message
+from notifier.outbox import Outbox, Row
+from notifier.telling import Telling
 
 _log = logging.getLogger("notifier")
-EVERY = 5.0
+LEADER = 0x50544E4F
+"""The advisory lock of the one notifier that sends."""
+WATCH, SWEEP, LISTEN = 5.0, 2.0, 1.0
+"""Seconds between two looks at the watching, at work nobody does, and at what is due without anybody having called."""
 
 
 def run(settings: Settings) -> int:
-    """Watch until told to stop."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    engine = database.engine(database.url(settings.database_url, settings.sockets), size=1, name="pantau notifier")
-    away, started = False, None
-    while not stop.is_set():
+    """Work until told to stop."""
+    return asyncio.run(Notifier(settings).run())
+
+
+class Notifier:
+    """Everything of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = database.url(settings.database_url, settings.sockets)
+        self._stop = asyncio.Event()
+        self._running: dict[int, asyncio.Lock] = {}
+        self._waker = queue.Waker()
+        self._threads = {
+            kind: ThreadPoolExecutor(channel.seats, thread_name_prefix=kind) for kind, channel in catalogue().items()
+        }
+
+    async def run(self) -> int:
+        """Stand by, lead, and begin again after every outage of PostgreSQL; 0 when told to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        engine = database.engine(self._url, size=1, name="pantau notifier")
+        watching = asyncio.create_task(self._watch(engine), name="watch")
+        away = False
+        while not self._stop.is_set():
+            try:
+                line = await self._lead()
+                if line is not None:
+                    away = False
+                    await self._serve(line)
+            except (psycopg.Error, procrastinate.exceptions.ProcrastinateException, OSError) as error:
+                if not away:
+                    _log.error("PostgreSQL is away (%s).", (str(error).strip().splitlines() or ["no reason"])[0])
+                away = True
+                await self._pause(1.0)
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        engine.dispose()
+        for threads in self._threads.values():
+            threads.shutdown(wait=False, cancel_futures=True)
+        return 0
+
+    # ---- leading
+
+    async def _lead(self) -> AsyncConnection[Any] | None:
+        """The connection that holds the lock and hears of news; None when told to stop first."""
+        told = False
+        while not self._stop.is_set():
+            line = await AsyncConnection.connect(
+                self._url, autocommit=True, connect_timeout=3, application_name="pantau notifier leader",
+                keepalives_idle=10, keepalives_interval=5, keepalives_count=3,
+            )  # fmt: skip
+            row = await (await line.execute("select pg_try_advisory_lock(%s)", [LEADER])).fetchone()
+            if row and row[0]:
+                await line.execute("listen notice")
+                return line
+            await line.close()
+            if not told:
+                _log.info("Another notifier sends; this one stands by.")
+                told = True
+            await self._pause(2.0)
+        return None
+
+    async def _serve(self, line: AsyncConnection[Any]) -> None:
+        """Route and send until told to stop, or PostgreSQL goes away."""
+        pool: ConnectionPool[Connection[Any]] = ConnectionPool(
+            self._url, min_size=1, max_size=24, timeout=10, open=False, check=ConnectionPool.check_connection,
+            kwargs={"application_name": "pantau notifier", "connect_timeout": 3, "options": "-c statement_timeout=30000"},
+        )  # fmt: skip
+        await asyncio.to_thread(pool.open)
+        installation = await asyncio.to_thread(_installation, pool)
+        outbox = Outbox(
+            pool, self._waker, self._words, vault.opener(self._settings.notifier_key), installation,
+            stopped=self._stop.is_set,
+        )  # fmt: skip
+        app = queue.application(self._url, lambda route: self._send(outbox, pool, route))
         try:
-            with engine.begin() as connection:
-                started = started or watch.moment(connection)
-                _log_turn(watch.look(connection, settings.interval, started))
-            away = False
-        except DBAPIError as error:
-            if not away:
-                _log.error("PostgreSQL is away (%s).", str(error.orig).strip().split("\n")[0])
-            away = True
-        stop.wait(EVERY)
-    engine.dispose()
-    return 0
+            async with app.open_async():
+                await queue.Recovery(app, self._running).look(at_once=True)
+                await self._together(
+                    self._route(pool, line, outbox), self._tend(app, pool), self._workers(app), self._stop.wait()
+                )
+        finally:
+            await asyncio.to_thread(pool.close, 2.0)
+            await line.close()
+
+    async def _together(self, *works: Awaitable[Any]) -> None:
+        """All at once; when one ends, all do, and its error is told."""
+        tasks = [asyncio.ensure_future(work) for work in works]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in ended:
+            task.result()
+
+    # ---- routing
+
+    async def _route(self, pool: ConnectionPool[Connection[Any]], line: AsyncConnection[Any], outbox: Outbox) -> None:
+        """Route what is new the moment it is there, and what falls due every second; answer tests."""
+        while True:
+            while await asyncio.to_thread(_turn, pool, self._waker):
+                pass
+            await asyncio.to_thread(trials.serve, pool, outbox, self._threads)
+            async for _ in line.notifies(timeout=LISTEN, stop_after=1):
+                pass
+
+    async def _tend(self, app: procrastinate.App, pool: ConnectionPool[Connection[Any]]) -> None:
+        """Work that nobody does goes back; what is due and has no job gets one."""
+        recovery = queue.Recovery(app, self._running)
+        while True:
+            await asyncio.sleep(SWEEP)
+            if lost := await recovery.look():
+                _log.warning("%d deliveries under way had nobody at them; they go on.", lost)
+            await asyncio.to_thread(_sweep, pool, self._waker)
+
+    async def _workers(self, app: procrastinate.App) -> None:
+        """One worker a channel: a slow one delays no other."""
+        await self._together(
+            *(
+                app.run_worker_async(
+                    queues=[kind], name=kind, concurrency=channel.seats, install_signal_handlers=False,
+                    delete_jobs="always", fetch_job_polling_interval=queue.POLL, update_heartbeat_interval=10.0,
+                )
+                for kind, channel in catalogue().items()
+            )
+        )  # fmt: skip
+
+    async def _send(self, outbox: Outbox, pool: ConnectionPool[Connection[Any]], route: int) -> None:
+        """The work of one job. Jobs of one route never run side by side, whatever the queue believes."""
+        mutex = self._running.setdefault(route, asyncio.Lock())
+        try:
+            async with mutex:
+                kind = await asyncio.to_thread(_kind, pool, route)
+                threads = self._threads.get(kind or "")
+                if threads is not None:
+                    await asyncio.get_running_loop().run_in_executor(threads, outbox.send, route)
+        except psycopg.OperationalError as error:
+            _log.debug("A job waits for PostgreSQL (%s).", type(error).__name__)
+        finally:
+            if not mutex.locked():
+                self._running.pop(route, None)
+
+    def _words(self, cursor: Cursor[Any], route: Row, notices: list[int], key: str) -> Message:
+        return Telling(self._settings)(cursor, route, notices, key)
+
+    # ---- watching
+
+    async def _watch(self, engine: Engine) -> None:
+        """Whether the poller still works, from outside of it; also while another notifier sends."""
+        away, started = False, None
+        while True:
+            try:
+                started = await asyncio.to_thread(_look, engine, self._settings.interval, started)
+                away = False
+            except DBAPIError as error:
+                if not away:
+                    _log.error("PostgreSQL is away (%s).", str(error.orig).strip().split("\n")[0])
+                away = True
+            await asyncio.sleep(WATCH)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+
+def _turn(pool: ConnectionPool[Connection[Any]], waker: queue.Waker) -> int:
+    with pool.connection() as connection:
+        return fanout.turn(connection, waker, clock.now())
+
+
+def _sweep(pool: ConnectionPool[Connection[Any]], waker: queue.Waker) -> int:
+    with pool.connection() as connection:
+        return queue.sweep(connection, waker, clock.now())
+
+
+def _kind(pool: ConnectionPool[Connection[Any]], route: int) -> str | None:
+    with pool.connection() as connection:
+        found = connection.execute(
+            "select c.kind from route r join channel c on c.id = r.channel_id where r.id = %s", [route]
+        ).fetchone()
+    return None if found is None else str(found[0])
+
+
+def _installation(pool: ConnectionPool[Connection[Any]]) -> str:
+    """A name that tells this installation's messages from any other's."""
+    with pool.connection() as connection:
+        found = connection.execute("select value ->> 'id' from setting where key = 'installation'").fetchone()
+    return f"pantau-{str(found[0])[:8]}" if found and found[0] else "pantau"
+
+
+def _look(engine: Engine, interval: float, started: float | None) -> float:
+    with engine.begin() as connection:
+        begun = started if started is not None else watch.moment(connection)
+        _log_turn(watch.look(connection, interval, begun))
+    return begun
 
 
 def _log_turn(heard: watch.Heard) -> None:

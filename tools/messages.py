@@ -1,6 +1,6 @@
-"""Gather every sentence the pages can say: `python tools/messages.py` brings the .po files up to date.
+"""Gather every sentence the pages and messages can say: `python tools/messages.py` brings the .po files up to date.
 
-Sources are the templates, the Python of the web, and what probes say of themselves (labels, help, titles). What
+Sources are the templates, the Python of the web and of the notifier, and what probes say of themselves (labels, help, titles). What
 is new comes in untranslated and is named; what nobody says any more goes. `--check` only tells, for the tests.
 """
 
@@ -20,6 +20,7 @@ from probes import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB = ROOT / "webui"
+TELLER = ROOT / "notifier"
 PO = WEB / "translations"
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2.ext:babel_extract")]
 KEYWORDS = {**DEFAULT_KEYWORDS, "lazy_gettext": None}
@@ -44,10 +45,11 @@ def gather() -> Catalog:
     """All sentences, as a catalogue without translations."""
     found = Catalog(project="Pantau", charset="utf-8")
     options = {"**.html": {"trimmed": "true", "silent": "false"}}
-    for name, _line, message, _comments, context in extract_from_dir(
-        WEB, METHODS, options_map=options, keywords=KEYWORDS
-    ):
-        found.add(message, locations=[(f"webui/{name}", 0)], context=context)
+    for room in (WEB, TELLER):
+        for name, _line, message, _comments, context in extract_from_dir(
+            room, METHODS, options_map=options, keywords=KEYWORDS
+        ):
+            found.add(message, locations=[(f"{room.name}/{name}", 0)], context=context)
     for text, where in spoken_by_probes():
         found.add(text, locations=[(where, 0)])
     return found

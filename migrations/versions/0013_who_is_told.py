@@ -298,9 +298,20 @@ def upgrade() -> None:
     op.add_column("person", sa.Column("zone", sa.Text(), nullable=True))
     op.execute("update notice set routed_at = now()")  # what was decided before there was anybody to tell it
     queue.create(op.get_bind())
+    op.execute(
+        "create function tell_notifier() returns trigger language plpgsql as"
+        " $$ begin perform pg_notify('notice', ''); return null; end $$"
+    )
+    for table in ("notice", "trial"):
+        op.execute(
+            f"create trigger {table}_told after insert on {table} for each statement execute function tell_notifier()"
+        )
 
 
 def downgrade() -> None:
+    for table in ("notice", "trial"):
+        op.execute(f"drop trigger {table}_told on {table}")
+    op.execute("drop function tell_notifier()")
     queue.drop(op.get_bind())
     op.drop_column("person", "zone")
     op.drop_index("notice_new_idx", table_name="notice", postgresql_where=sa.text("routed_at is null"))

@@ -1,0 +1,83 @@
+"""What is known of a notice when it is told: the machine, its place, its cause, what hangs on it, who has it in hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Cursor
+
+BEHIND = 30
+"""Names of machines listed at most; the rest is counted."""
+STORY = """
+select n.id, n.kind, n.subject, n.state, n.since, n.at, n.outage, n.incident_id, n.admins_only, n.host_id,
+ h.name, h.address, h.runbook, hc.name as check_name, dv.name as division,
+ s.name as site, s.address as site_address, s.latitude, s.longitude,
+ i.cause, i.opened_at, i.closed_at, i.closing, i.note, owner.name as owner,
+ (select count(*) from incident_member m where m.incident_id = n.incident_id and m.until is null) as behind,
+ (select array_agg(x.name order by x.name) from (select bh.name from incident_member m join host bh on bh.id = m.host_id
+  where m.incident_id = n.incident_id and m.until is null order by bh.name limit %(most)s) x) as names,
+ (select array_agg(ph.name order by ph.name) from host_parent hp join host ph on ph.id = hp.parent_id
+  where hp.host_id = n.host_id) as parents
+from notice n left join host h on h.id = n.host_id left join host_check hc on hc.id = n.check_id
+left join division dv on dv.id = h.division_id left join site s on s.id = h.site_id
+left join incident i on i.id = n.incident_id left join person owner on owner.id = i.owner_id
+where n.id = any(%(ids)s) order by n.id
+"""
+
+
+@dataclass(frozen=True)
+class Story:
+    """One notice and what is known about it; texts are as the machines and people wrote them."""
+
+    notice: int
+    kind: str
+    subject: str
+    state: str
+    since: datetime
+    at: datetime
+    outage: float | None
+    incident: int | None
+    host: int | None
+    name: str
+    address: str
+    check: str
+    division: str
+    site: str
+    site_address: str
+    latitude: float | None
+    longitude: float | None
+    cause: str
+    owner: str
+    note: str
+    closing: str
+    runbook: str
+    behind: int
+    names: tuple[str, ...]
+    parents: tuple[str, ...]
+
+    @property
+    def measure(self) -> str:
+        """The measure it is about, if it is about one."""
+        return self.subject.split(":", 3)[2] if self.subject.startswith("metric:") else ""
+
+    @property
+    def part(self) -> str:
+        """The part of it (a disk, an interface)."""
+        return self.subject.split(":", 3)[3] if self.subject.startswith("metric:") else ""
+
+
+def stories(cursor: Cursor[Any], notices: list[int]) -> list[Story]:
+    """What is known of each notice, in their order."""
+    return [_story(row) for row in cursor.execute(STORY, {"ids": notices, "most": BEHIND}).fetchall()]
+
+
+def _story(row: dict[str, Any]) -> Story:
+    return Story(
+        row["id"], row["kind"], row["subject"], row["state"], row["since"], row["at"], row["outage"],
+        row["incident_id"], row["host_id"], row["name"] or "", row["address"] or "", row["check_name"] or "",
+        row["division"] or "", row["site"] or "", row["site_address"] or "", row["latitude"], row["longitude"],
+        row["cause"] or "", row["owner"] or "", row["note"] or "", row["closing"] or "", row["runbook"] or "",
+        row["behind"] or 0, tuple(row["names"] or ()), tuple(row["parents"] or ()),
+    )  # fmt: skip

@@ -1,0 +1,133 @@
+"""Answers tests: sends one message now and tells every hop of it, for the page that waits."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
+
+from config.vault import VaultError
+from domain import clock
+from domain.options import fill
+from notifier.channels import catalogue
+from notifier.channels.base import Hop, Hops, Message, Sending, Undelivered
+from notifier.outbox import DEADLINE, ROUTE, Outbox
+from notifier.speech import Speech
+
+_log = logging.getLogger("notifier")
+Row = dict[str, Any]
+KEPT = "7 days"
+
+
+def serve(pool: ConnectionPool[Connection[Any]], outbox: Outbox, threads: Mapping[str, ThreadPoolExecutor]) -> int:
+    """Begin whatever was asked for; each runs on its channel's threads. How many."""
+    with pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        asked = cursor.execute(
+            "update trial set claimed_at = now() where id in (select id from trial where claimed_at is null"
+            " order by asked_at limit 20 for update skip locked) returning *"
+        ).fetchall()
+        if asked:
+            cursor.execute("delete from trial where asked_at < now() - %s::interval", [KEPT])
+    for row in asked:
+        trial = Trial(pool, outbox, row)
+        kind = trial.kind()
+        if kind in threads:
+            threads[kind].submit(trial.run)
+        else:
+            trial.end(False, f"This Pantau knows no channel of the kind {kind}.")
+    return len(asked)
+
+
+class Trial:
+    """One test message."""
+
+    def __init__(self, pool: ConnectionPool[Connection[Any]], outbox: Outbox, row: Row) -> None:
+        self._pool, self._outbox, self._row = pool, outbox, row
+        self._hops: list[Hop] = []
+        self._route: Row | None = None
+        with pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            if row["route_id"] is not None:
+                self._route = cursor.execute(ROUTE, [row["route_id"]]).fetchone()
+            elif "channel" in row["asked"]:
+                self._route = cursor.execute(
+                    "select c.kind, c.options, c.sealed, c.seal_id, null as spoken, null as clock from channel c where id = %s",
+                    [row["asked"]["channel"]],
+                ).fetchone()
+
+    def kind(self) -> str:
+        """The channel's kind; empty where there is none."""
+        return str(self._route["kind"]) if self._route else str(self._row["asked"].get("kind", ""))
+
+    def run(self) -> None:
+        """Send it; every hop is on the page the moment it is over."""
+        try:
+            self.end(True, self._send())
+        except Undelivered as error:
+            self.end(False, str(error))
+        except Exception as error:  # noqa: BLE001 - the border of one test: whoever waits is told
+            _log.exception("A test message failed in a way of its own.")
+            self.end(False, f"The channel failed: {type(error).__name__}.")
+
+    def _send(self) -> str:
+        asked, route = self._row["asked"], self._route or {}
+        channel = catalogue()[self.kind()]
+        options, address = (
+            route.get("options", asked.get("options", {})),
+            route.get("address", asked.get("address", {})),
+        )
+        try:
+            sender, receiver = fill(channel.options, options), fill(channel.address, address)
+            secret = self._secret(route)
+        except (ValueError, VaultError) as error:
+            raise Undelivered(str(error), "setup") from None
+        channel.deliver(
+            Sending(self._message(route), sender, secret, receiver, DEADLINE, self._outbox.keep, Hops(self._told))
+        )
+        return ""
+
+    def _secret(self, route: Row) -> Mapping[str, str]:
+        sealed, place = route.get("sealed"), f"channel:{route.get('seal_id')}"
+        if self._row["sealed"]:
+            sealed, place = self._row["sealed"], f"trial:{self._row['id']}"
+        found: Mapping[str, str] = json.loads(self._outbox.opener.open(bytes(sealed), place)) if sealed else {}
+        return found
+
+    def _message(self, route: Row) -> Message:
+        asked, code = self._row["asked"], str(self._row["asked"].get("code", ""))
+        language = route.get("spoken") or asked.get("language") or "en"
+        speech = Speech(language if language in ("en", "id") else "en", route.get("clock") or "Asia/Jakarta")
+        if code:
+            title = speech.gettext("Your code for Pantau: %(code)s", code=code)
+            text = speech.gettext(
+                "Type this code on the page that asked for it. If nobody of you did, ignore this message."
+            )
+        else:
+            title = speech.gettext("A test message of Pantau")
+            text = speech.gettext("If you can read this, Pantau reaches you here.")
+        return Message(
+            key=f"{self._outbox.installation}-trial-{self._row['id']}", kind="test", severity="info", title=title,
+            text=text, at=clock.now(), language=speech.language,
+        )  # fmt: skip
+
+    def _told(self, hop: Hop) -> None:
+        self._hops.append(hop)
+        self._write({"hops": [asdict(hop) for hop in self._hops]}, False)
+
+    def end(self, sent: bool, sentence: str) -> None:
+        """The last word."""
+        self._write({"hops": [asdict(hop) for hop in self._hops], "sent": sent, "sentence": sentence}, True)
+
+    def _write(self, answer: Mapping[str, Any], done: bool) -> None:
+        with self._pool.connection() as connection:
+            connection.execute(
+                "update trial set answer = %s::jsonb, done_at = case when %s then now() end where id = %s",
+                [json.dumps(answer), done, self._row["id"]],
+            )
+            connection.execute("select pg_notify('trial', %s)", [self._row["id"]])
