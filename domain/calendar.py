@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -323,17 +324,31 @@ def _keep(covered: dict[int, Cover], host: int, found: Cover | None) -> None:
 
 
 def _begun(rule: Rule, at: datetime, downs: Sequence[datetime]) -> Span | None:
-    """A flexible rule begins at the first of `downs` within an armed time; one going down later in it changes nothing."""
-    if not any(at - rule.lasts < moment <= at for moment in downs):
-        return None  # asked for every machine: most of them did not go down, and starts can be many
-    for begin in _starts(rule, at - rule.duration - rule.lasts):
-        if begin > at:
-            return None
-        end = begin + rule.duration
-        first = min((moment for moment in downs if begin <= moment < end and moment <= at), default=None)
-        if first is not None and at < first + rule.lasts:
-            return first, first + rule.lasts
+    """A flexible rule begins at the first of `downs` within an armed time; one going down later in it changes nothing.
+
+    Asked every few seconds for every machine that went down, often a thousand at once: of each only that start is
+    looked for which lies after the last time it went down before, and no more than a duration back.
+    """
+    before: datetime | None = None
+    for moment in sorted(set(downs)):
+        if at - rule.lasts < moment <= at:
+            earliest = moment - rule.duration
+            start = _start(rule, earliest if before is None else max(earliest, before))
+            if start is not None and start <= moment:
+                return moment, moment + rule.lasts
+        before = moment
     return None
+
+
+def _start(rule: Rule, after: datetime) -> datetime | None:
+    """The first start later than `after`. Starts are whole minutes, so that all machines that went down together ask once."""
+    found = _start_after_minute(rule, after.replace(second=0, microsecond=0))
+    return found if found is None or found > after else next(_starts(rule, after), None)
+
+
+@lru_cache(4096)
+def _start_after_minute(rule: Rule, after: datetime) -> datetime | None:
+    return next(_starts(rule, after), None)
 
 
 def _runs(rule: Rule, at: datetime) -> Iterator[Span]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -469,6 +469,21 @@ def test_a_flexible_window_never_lasts_longer_than_it_may(rule: Rule, at: dateti
     assert not calendar.covers(flexible, at, [])
 
 
+@given(RULES, ATS, st.integers(1, 600), st.lists(st.integers(-4000, 10), max_size=4))
+def test_a_flexible_window_begins_at_the_first_outage_of_an_armed_time(
+    rule: Rule, at: datetime, minutes: int, downs: list[int]
+) -> None:
+    lasts = timedelta(minutes=minutes)
+    moments = [at + timedelta(minutes=n) for n in downs]
+    armed = takewhile(lambda begin: begin <= at, calendar._starts(rule, at - lasts - rule.duration))
+    firsts = [
+        min((one for one in moments if begin <= one < begin + rule.duration and one <= at), default=None)
+        for begin in armed
+    ]
+    wanted = next(((first, first + lasts) for first in firsts if first is not None and at < first + lasts), None)
+    assert calendar.run(replace(rule, flexible=True, lasts=lasts), at, moments) == wanted
+
+
 # ---- whom it covers ----
 
 NOW = moment("2026-11-21T12:00")
@@ -562,3 +577,26 @@ def test_a_flexible_window_costs_nothing_for_machines_that_did_not_go_down(monke
     monkeypatch.setattr(calendar, "_starts", lambda *_: pytest.fail("it counted starts though nothing went down"))
     assert calendar.run(rule, at, []) is None
     assert calendar.run(rule, at, [at - timedelta(days=31), at + MINUTE]) is None
+
+
+def test_a_thousand_machines_that_went_down_together_ask_the_calendar_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = calendar.cron("*/2 * * * *", MINUTE, zone="Asia/Jakarta", lasts=timedelta(days=31))
+    at, asked, starts = moment("2027-01-21T12:04:30"), [], calendar._starts
+    monkeypatch.setattr(calendar, "_starts", lambda *given: asked.append(given) or starts(*given))
+    for n in range(1000):
+        went = at - timedelta(minutes=4, milliseconds=n)
+        assert calendar.run(rule, at, [went]) == (went, went + timedelta(days=31))
+    assert len(asked) == 1
+
+
+def test_a_flexible_window_knows_starts_that_are_no_whole_minute() -> None:
+    begin = moment("2026-11-21T10:00:30")
+    rule = calendar.once(begin, begin + HOUR, lasts=HOUR)
+    assert calendar.covers(rule, begin + 2 * MINUTE, [begin])
+    assert not calendar.covers(rule, begin + 2 * MINUTE, [begin - timedelta(seconds=1)])
+    later = begin + timedelta(seconds=20)
+    assert calendar.run(rule, later, [begin + timedelta(seconds=10), later]) == (
+        begin + timedelta(seconds=10),
+        begin + timedelta(seconds=10) + HOUR,
+    )
+    assert not calendar.covers(rule, later + HOUR, [begin + timedelta(seconds=10), later])
