@@ -123,15 +123,14 @@ def _offers(host: Host, test: LoadTest) -> list[Offer]:
     assert test.load_at is not None
     idle = _values(host, test.idle_at, test.idle_at + length)
     busy = _values(host, test.load_at, test.load_at + length)
-    found = []
-    for (name, part, unit), values in busy.items():
-        made = propose(idle.get((name, part, unit), []), values, NORMALS[name])
-        if made is not None:
-            found.append(_offer(host, name, part, unit, made))
+    made = {key: propose(idle.get(key, []), values, NORMALS[key[0]]) for key, values in busy.items()}
+    proposals = {key: one for key, one in made.items() if one is not None}
+    most = whatif.MOST // max(1, len(proposals))  # all on one page: they share what one question may cost
+    found = [_offer(host, *key, one, most) for key, one in proposals.items()]
     return sorted(found, key=lambda one: one.title)
 
 
-def _offer(host: Host, name: str, part: str, unit: str, made: Proposal) -> Offer:
+def _offer(host: Host, name: str, part: str, unit: str, made: Proposal, most: int) -> Offer:
     rows = tuple(
         Threshold(
             host_id=host.id, measure=name, part=part, state=state, over=over, clear=(over + made.load) / 2, for_s=300,
@@ -145,7 +144,7 @@ def _offer(host: Host, name: str, part: str, unit: str, made: Proposal) -> Offer
         warning=say(made.warning, unit, name), critical=say(made.critical, unit, name),
     )  # fmt: skip
     level = Level("warning", made.warning, None, rows[0].clear, 300, 300)
-    said = whatif.ask([host], name, part, level, now()).sentence
+    said = whatif.ask([host], name, part, level, now(), most).sentence
     title = f"{gettext(titles().get(name, name))} {part}".strip()
     return Offer(f"{name}:{part}", title, why, said, rows)
 

@@ -387,9 +387,9 @@ class Tried:
 
 def _try(row: Threshold, hosts: Sequence[Host], known: Known) -> Tried:
     moment = now()
-    answer = whatif.ask(hosts[:TRIED], row.measure, row.part, _level(row), moment)
+    answer = whatif.ask(hosts[:TRIED], row.measure, row.part, _level(row), moment, whatif.MOST)
     picture = _picture(row, hosts[0], answer) if len(hosts) == 1 and answer.samples else None
-    return Tried(answer, picture, len(hosts), max(0, len(hosts) - TRIED))
+    return Tried(answer, picture, len(hosts), len(hosts) - answer.tried)
 
 
 def _picture(row: Threshold, host: Host, answer: whatif.Answer) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.inventory import Division, Threshold
 from tests.webui.cast import Town, Visitor
+from webui import whatif
 
 FORM = {
     "measure": "system.cpu.utilization",
@@ -137,6 +140,29 @@ def test_a_limit_is_tried_on_what_is_stored_before_it_is_set(rina: Visitor, town
     assert "Would not have alarmed in the last day." in calm.text
     nothing = rina.post("/limits", {**FORM, "measure": "system.memory.utilization", "amount": "99 %", "do": "try"})
     assert "Would not have alarmed" in nothing.text
+
+
+def test_what_is_too_much_for_one_question_is_not_tried_and_the_page_says_so(
+    rina: Visitor, town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        town.machine(f"web-0{n}", "10.0.0.31", cpu=0.85)  # 45 samples each
+    calm = town.machine("web-09", "10.0.0.39", cpu=0.2)
+    limit = {**FORM, "amount": "70 %", "minutes": "5", "do": "try"}
+    monkeypatch.setattr(whatif, "MOST", 100)
+    tried = rina.post("/limits", limit).text
+    assert "Would have alarmed 2 times in 1 day" in tried
+    assert "Tried on 3 machines." in tried
+    assert "1 more machine was not tried." in tried
+    monkeypatch.setattr(whatif, "MOST", 20)
+    begun = rina.post(f"/machines/{calm.id - 1}/limits", limit).text
+    assert "Would have alarmed once in 1 day" in begun
+    monkeypatch.undo()
+    whole = rina.post(f"/machines/{calm.id - 1}/limits", limit).text
+    since = [re.findall(r"since ([^<]+), up to [^<]+, not over yet", page) for page in (begun, whole)]
+    assert len(since[0]) == len(since[1]) == 1
+    assert since[0] != since[1], "the oldest samples of a machine that has too many are left out"
+    assert "Would not have alarmed" in rina.post(f"/machines/{calm.id}/limits", limit).text
 
 
 def test_one_limit_for_many_machines_is_one_edit_and_one_undo(rina: Visitor, town: Town, session: Session) -> None:
