@@ -72,6 +72,7 @@ def show(incident_id: int) -> str:
         flags=_flags(one.row),
         others=[(id, name) for id, name in _people() if id != one.row.owner_id],
         candidates=[] if one.row.merged_into else _candidates(one),
+        one_tap=ONE_TAP,
         moment=moment,
     )
 

@@ -17,6 +17,7 @@ from domain.health import STALE_INTERVALS
 from domain.inventory import Check, Host, HostGroup, Person, host_in_group
 from domain.records import Heartbeat, Incident, IncidentMember, Latest, MetricSet, StateInterval, Track
 from webui.language import gettext, ngettext
+from webui.wording import number
 
 WORST_FIRST = ("down", "critical", "unreachable", "warning", "unknown", "pending", "up", "disabled")
 PROBLEMS = WORST_FIRST[:5]
@@ -164,14 +165,15 @@ def answer(counted: dict[str, int], total: int, planned: int = 0) -> Answer:
         )
         return Answer("pending", words)
     watched = total - counted.get("disabled", 0)
+    if not watched and planned == 1:
+        return Answer("maintenance", gettext("The one machine is under maintenance."))
     if not watched and planned:
-        words = ngettext(
-            "The one machine is under maintenance.", "All %(num)s machines are under maintenance.", planned
-        )
-        return Answer("maintenance", words)
+        return Answer("maintenance", gettext("All %(count)s machines are under maintenance.", count=number(planned)))
     if not watched:
         return Answer("disabled", gettext("Nothing is being watched: every machine is switched off."))
-    return Answer("up", ngettext("The one machine is up.", "All %(num)s machines are up.", watched))
+    if watched == 1:
+        return Answer("up", gettext("The one machine is up."))
+    return Answer("up", gettext("All %(count)s machines are up.", count=number(watched)))
 
 
 def _part(state: str, number: int) -> str:

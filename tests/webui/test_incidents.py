@@ -438,6 +438,29 @@ def set_newest(session: Session, host: Host, at: datetime) -> None:
 
 
 @pytest.mark.browser
+def test_the_key_a_takes_an_incident_for_four_hours_and_only_where_nobody_types(
+    person: Person, town: Town, browse: OpenBrowser, session: Session
+) -> None:
+    incident = opened(town, town.machine("db-02", "10.0.0.12", "down"))
+    page = enter(browse(1366, 768, "light", "en-GB"))
+    page.goto(f"/incidents/{incident.id}")
+    assert page.locator("[aria-keyshortcuts=a]").inner_text() == "I'm on it"
+    page.locator("#text").press_sequentially("a cat was here")
+    page.locator("#text").blur()
+    page.keyboard.press("Control+a")
+    session.expire_all()
+    assert incident.acknowledged_at is None
+    page.keyboard.press("a")
+    page.wait_for_selector("text=Give back")
+    session.expire_all()
+    assert incident.owner_id == person.id
+    assert incident.acknowledged_at is not None and incident.acknowledged_until is not None
+    assert incident.acknowledged_until - incident.acknowledged_at == timedelta(hours=4)
+    page.keyboard.press("a")  # it is in hand: the key has nothing to do
+    assert events(session, incident) == ["acknowledged"]
+
+
+@pytest.mark.browser
 def test_on_a_phone_the_bar_stays_in_reach_and_two_taps_take_an_incident(
     person: Person, town: Town, browse: OpenBrowser, session: Session
 ) -> None:

@@ -256,7 +256,14 @@ def test_when_all_is_well_the_home_page_is_one_calm_sentence(town: Town, rina: V
         town.machine(f"pc-{number}", f"10.0.0.{number}", minutes=4000)
     text = rina.get("/").text
     assert "All 3 machines are up." in text
+    assert "Semua 3 mesin normal." in rina.get("/", headers={"Accept-Language": "id"}).text
     assert 'class="card flush problems' not in text
+
+
+def test_of_one_machine_nobody_says_all(town: Town, rina: Visitor) -> None:
+    town.machine("pc", "10.0.0.1", minutes=4000)
+    assert "The one machine is up." in rina.get("/").text
+    assert "Satu-satunya mesin normal." in rina.get("/", headers={"Accept-Language": "id"}).text
 
 
 def test_a_silent_poller_is_said_on_top_and_nothing_looks_fresh(busy: Town, rina: Visitor) -> None:

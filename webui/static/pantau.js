@@ -107,7 +107,7 @@ document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 
-// ---- keyboard: / search, g h home, g m machines, g i incidents, j k rows, Esc closes
+// ---- keyboard: / search, g h home, g m machines, g i incidents, j k rows, Esc closes, and a page's own letters (data-key)
 let before = "";
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
@@ -124,4 +124,5 @@ document.addEventListener("keydown", (event) => {
   else if (pressed === "gi") document.querySelectorAll(".nav a")[2]?.click();
   else if (pressed === "j") links[Math.min(at + 1, links.length - 1)]?.focus();
   else if (pressed === "k") links[Math.max(at - 1, 0)]?.focus();
+  else if (/^[a-z]$/.test(pressed) && !event.repeat && !event.shiftKey) document.querySelector(`[data-key="${pressed}"]`)?.click();
 });
