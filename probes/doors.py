@@ -30,6 +30,11 @@ class Doors:
     def __init__(self, shut: Iterable[tuple[str, int]] = ()) -> None:
         self._shut = {(_plain(address), port) for address, port in (*shut, ("127.0.0.1", POSTGRESQL))}
 
+    @property
+    def shut(self) -> frozenset[tuple[str, int]]:
+        """The doors, for another process that must keep them shut too."""
+        return frozenset(self._shut)
+
     def why_not(self, address: str, port: int, *, loopback: bool = False, private: bool = True) -> str:
         """Why nobody may be sent to this address and port ("" if they may), as the end of a sentence.
 
