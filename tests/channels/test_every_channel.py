@@ -109,8 +109,8 @@ def echoing(talker: talkers.Talker, line: socket.socket) -> None:
     line.settimeout(0.3)
     said = b""
     try:
-        while len(said) < 65536:
-            said += line.recv(65536)
+        while len(said) < 65536 and (more := line.recv(65536)):
+            said += more
     except TimeoutError:
         pass
     line.sendall(
@@ -148,8 +148,12 @@ def test_every_channel_of_the_catalogue_is_tried_here() -> None:
     assert all(given.channel is catalogue()[kind] for kind, given in SETS.items())
 
 
-@pytest.mark.parametrize("told", [message(), UGLY], ids=["usual", "ugly"])
-@pytest.mark.parametrize("peer", list(PEERS))
+CASES = [(peer, message()) for peer in PEERS] + [(peer, UGLY) for peer in ("garbage", "echoing", "closing")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "told"), CASES, ids=[f"{p}-{t.title[:5] if t is not UGLY else 'ugly'}" for p, t in CASES]
+)
 @pytest.mark.parametrize("kind", list(SETS))
 def test_a_bad_far_side_ends_in_undelivered_in_time_and_without_a_secret(
     kind: str, peer: str, told: Message, keep: Keep, caplog: pytest.LogCaptureFixture
@@ -158,9 +162,18 @@ def test_a_bad_far_side_ends_in_undelivered_in_time_and_without_a_secret(
     given, hops = SETS[kind], list[Hop]()
     caplog.set_level(logging.DEBUG)
     with talkers.talking(PEERS[peer]) as talker:
-        stop = talkers.within(8)
+        stop = talkers.within(12)
         sender, address = given.make(talker.port)
-        arguments = (given.channel, sender, address, told, given.secret, 2.5, keep, Hops(hops.append))
+        arguments = (
+            given.channel,
+            sender,
+            address,
+            told,
+            given.secret,
+            4.0 if kind == "apprise" else 1.0,
+            keep,
+            Hops(hops.append),
+        )
         try:
             why = refusal(*arguments)
         except AssertionError:
