@@ -126,7 +126,7 @@ class _Chat:
         text.add(still(message.title), "bold")
         if message.text:
             text.add("\n")
-            text.add(_cut(still(message.text), TEXT))
+            text.add(cut(still(message.text), TEXT))
         shown = _shown(message.url)
         if not short:
             text.rows(words.rows_of(message))
@@ -188,7 +188,8 @@ def still(text: str) -> str:
     return re.sub(r"://|(?<=\w)\.(?=[^\W\d_])|(?<!\w)[@/#$](?=\w)", lambda found: f"{found[0]}\u2060", text)
 
 
-def _cut(text: str, size: int) -> str:
+def cut(text: str, size: int) -> str:
+    """`text` in at most `size` UTF-16 code units."""
     if units(text) <= size:
         return text
     return text.encode("utf-16-le")[: 2 * (size - 1)].decode("utf-16-le", "ignore").rstrip() + "…"
@@ -203,7 +204,7 @@ class _Text:
 
     def add(self, text: str, kind: str = "", url: str = "") -> None:
         """More text, all of it or as much as there is room for."""
-        text = _cut(text, LIMIT - self._size) if self._size < LIMIT else ""
+        text = cut(text, LIMIT - self._size) if self._size < LIMIT else ""
         size = units(text)
         if kind and size:
             entity = {"type": kind, "offset": self._size, "length": size}
