@@ -21,7 +21,7 @@ DATA = 64
 """Bytes of a button's callback data."""
 TEXT = 2600
 """Code units of the sentences, so that facts and place find room too."""
-RINGING = frozenset({"recovery", "reminder", "escalation"})
+RINGING = frozenset({"recovery", "reminder", "escalation", "flap_start", "flap_stop"})
 """Kinds that are told by a message of their own: an edited one makes no sound."""
 _RANK = {"good": 0, "info": 1, "warning": 2, "critical": 3}
 
@@ -49,7 +49,7 @@ class Address:
 
 
 def deliver(sending: Sending) -> Sent:
-    """Send the message, or bring the last one of its thread up to date. `Sent.ref` is the message and its severity."""
+    """Send the message, or bring the last one of its thread up to date. `Sent.ref` is its number and severity."""
     options: Options = sending.sender
     with road(sending, listed=(str(urlsplit(options.api).hostname),), own=True) as way:
         chat = _Chat(way, options.api, sending.secret.get("token", ""), sending.address)
@@ -68,11 +68,11 @@ class _Chat:
 
     def tell(self, message: Message) -> Sent:
         """The whole delivery; what can be done twice comes first, what cannot comes last."""
-        before, severity = _ref(message.replaces)
+        before, severity, of_many = _ref(message.replaces)
         over = message.severity == "good"
-        if not before:
-            return self._sent(self._anew(message), message)
-        if not self._edited(message, before, buttons=not over):
+        if of_many:  # a message about several things stays what it is; this one answers it
+            return self._sent(self._anew(message, before), message)
+        if not before or not self._edited(message, before, buttons=not over):
             return self._sent(self._anew(message), message)
         worse = _RANK[message.severity] > _RANK.get(severity, 3)
         if over or worse or message.kind in RINGING:
@@ -80,10 +80,12 @@ class _Chat:
         return self._sent(before, message)
 
     def _sent(self, number: int, message: Message) -> Sent:
-        return Sent(f"{number}.{message.severity}" if number else "", self._moved)
+        alone = "" if message.thread else ".many"
+        return Sent(f"{number}.{message.severity}{alone}" if number else "", self._moved)
 
-    def _anew(self, message: Message) -> int:
-        result = self._do("sendMessage", self._written(message), "accepted")
+    def _anew(self, message: Message, before: int = 0) -> int:
+        written = self._written(message)
+        result = self._do("sendMessage", written | _reply(before) if before else written, "accepted")
         number = result.get("message_id") if isinstance(result, dict) else None
         if not isinstance(number, int) or isinstance(number, bool):
             return 0  # taken, and never to be edited
@@ -250,10 +252,10 @@ def _reply(number: int) -> dict[str, Any]:
     return {"reply_parameters": {"message_id": number, "allow_sending_without_reply": True}}
 
 
-def _ref(ref: str) -> tuple[int, str]:
-    """Message and severity of the last message of a thread; 0 where there is none."""
-    found = re.fullmatch(r"([0-9]{1,15})(?:\.([a-z]{1,10}))?", ref)
-    return (int(found[1]), found[2] or "") if found else (0, "")
+def _ref(ref: str) -> tuple[int, str, bool]:
+    """Message and severity of the last word, and whether it was about several things; 0 where there is none."""
+    found = re.fullmatch(r"([0-9]{1,15})(?:\.([a-z]{1,10}))?(\.many)?", ref)
+    return (int(found[1]), found[2] or "", bool(found[3])) if found else (0, "", False)
 
 
 CHANNEL = Channel(

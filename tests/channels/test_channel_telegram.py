@@ -79,6 +79,18 @@ def test_what_must_be_heard_is_never_only_an_edit(server: Telegram, change: dict
     assert len(server.messages(42)) == 3
 
 
+def test_a_digest_is_answered_and_never_overwritten_by_one_of_its_machines(server: Telegram) -> None:
+    digest = tell(server, message(kind="digest", title="7 machines are down", thread="", place=None))
+    over = message(
+        key="2", kind="recovery", severity="good", title="db-02 is up again", replaces=digest.ref, place=None
+    )
+    last = tell(server, over)
+    many, one = server.messages(42)
+    assert "7 machines are down" in many.text and many.edits == 0
+    assert one.reply_to == many.number and one.text.startswith("🟢 db-02 is up again")
+    assert last.ref == f"{one.number}.good"
+
+
 def test_what_is_already_said_is_said(server: Telegram) -> None:
     first = tell(server)
     again = tell(server, message(replaces=first.ref))
