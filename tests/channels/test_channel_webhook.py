@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import talkers
@@ -16,7 +17,7 @@ from standin import Reply, provider
 from webpeers import Authority
 
 from notifier.channels.base import Hop, Hops
-from notifier.channels.webhook import CHANNEL, Address, Options
+from notifier.channels.webhook import CHANNEL, Address, Options, signature
 from probes.doors import Doors
 from probes.names import Names, Place
 
@@ -43,6 +44,17 @@ def test_a_receiver_can_check_who_sent_it_and_that_nothing_was_changed() -> None
     )
     assert datetime.datetime.fromisoformat(told["at"]) == SAMPLE.at
     assert told["place"]["map"].startswith("https://") and told["facts"][1]["url"] == "https://wiki.example.org/db-02"
+
+
+def test_the_check_in_the_documentation_is_right() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/channels/webhook.md").read_text()
+    known: dict[str, Any] = {}
+    exec(page.split("```python")[1].split("```")[0], known)
+    now, body = int(time.time()), b'{"a":1}'
+    assert known["good"](signature("käy", now, body), body, "käy")
+    assert not known["good"](signature("käy", now, body), body + b" ", "käy")
+    assert not known["good"](signature("other", now, body), body, "käy")
+    assert not known["good"](signature("käy", now - 400, body), body, "käy")
 
 
 def test_without_a_key_nothing_is_signed() -> None:

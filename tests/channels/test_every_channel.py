@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import socket
 import struct
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ import talkers
 from sendings import message, refusal
 from test_channel_webpush import Device
 
+from domain.options import describe, fill
 from notifier.channels import anything, catalogue, email, telegram, webhook, webpush, whatsapp
 from notifier.channels.base import Action, Channel, Fact, Hop, Hops, Message, Place
 from probes.base import Keep
@@ -146,6 +149,22 @@ def keep() -> Iterator[Keep]:
 def test_every_channel_of_the_catalogue_is_tried_here() -> None:
     assert set(catalogue()) == set(SETS)
     assert all(given.channel is catalogue()[kind] for kind, given in SETS.items())
+
+
+@pytest.mark.parametrize("kind", list(SETS))
+def test_every_channel_has_a_page_that_names_each_of_its_options(kind: str) -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs/channels"
+    page = (docs / f"{kind}.md").read_text()
+    assert f"]({kind}.md)" in (docs / "README.md").read_text()
+    assert not [told.name for told in describe(SETS[kind].channel.options) if f"`{told.name}`" not in page]
+
+
+@pytest.mark.parametrize("kind", list(SETS))
+def test_forms_can_fill_every_option_and_address(kind: str) -> None:
+    sender, address = SETS[kind].make(1234)
+    for made in (sender, address):
+        assert fill(type(made), dataclasses.asdict(made)) == made
+        assert all(told.label and told.label[0].isupper() for told in describe(type(made)))
 
 
 CASES = [(peer, message()) for peer in PEERS] + [(peer, UGLY) for peer in ("garbage", "echoing", "closing")]
