@@ -49,10 +49,12 @@ class Judgement:
     """Everything remembered about all subjects of one poller.
 
     `arrange` says what there is; the other methods take one input each and answer what it led to, in order.
-    `touched` collects the subjects whose memory changed, for whoever stores it.
+    `touched` collects the subjects whose memory changed, for whoever stores it. `alone`: everything said goes to one
+    recipient, so a crowd of it becomes a digest here (R25); else that is for whoever knows the recipients (lasttold.py).
     """
 
-    def __init__(self, suspicion: Suspicion | None = None) -> None:
+    def __init__(self, suspicion: Suspicion | None = None, alone: bool = True) -> None:
+        self._alone = alone
         self.hosts: dict[str, Track] = {}
         self.checks: dict[str, Track] = {}
         self.metrics: dict[str, MetricTrack] = {}
@@ -405,8 +407,11 @@ class Judgement:
         self._speak(subject, notices, events)
 
     def _speak(self, subject: str, notices: Iterable[Notice], events: Events) -> None:
-        """Say it, or let it be part of the digest where there is too much to say (R25)."""
-        events.extend(filter(None, (self._crowds.speak(subject, notice) for notice in notices)))
+        """Say it, or let it be part of the digest where there is too much to say to one recipient (R25)."""
+        if self._alone:
+            events.extend(filter(None, (self._crowds.speak(subject, notice) for notice in notices)))
+        else:
+            events.extend(Spoken(subject, notice) for notice in notices)
 
     def _quiet(self, subject: str) -> bool:
         """Whether nothing is told of a subject now: maintenance of it or of all ways to it, or its host is not up."""

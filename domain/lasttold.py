@@ -26,6 +26,7 @@ STATES = {
     "check_problem": "unknown",
 }
 WELL = frozenset({"recovery", "poller_back", "uplink_back"})
+UNWANTED = "recoveries are not wanted here"
 STOPPED = frozenset({"problem", "check_problem", "reminder", "flap_start", "digest"})
 """What an acknowledgement stops: it is in hand."""
 
@@ -82,7 +83,8 @@ class Plan:
     """What is to be done now.
 
     `drop`: deliveries that need no message, and why; `single`: deliveries told one by one, in this order; `digest`:
-    deliveries told together; `held`: deliveries that wait, until `later`.
+    deliveries told together; `held`: deliveries that wait, until `later`. `forget`: subjects that are well again and
+    of which this receiver did not want to hear so: their marks go.
     """
 
     drop: Mapping[int, str]
@@ -90,6 +92,7 @@ class Plan:
     digest: tuple[int, ...] = ()
     held: tuple[int, ...] = ()
     later: datetime | None = None
+    forget: tuple[str, ...] = ()
 
 
 def stands(kind: str, state: str) -> str:
@@ -108,7 +111,7 @@ def plan(pending: Sequence[Pending], marks: Mapping[str, Marked], taste: Taste, 
     drop, left = _folded(pending, marks, taste)
     held, later = [], None
     if taste.muted_until is not None and taste.muted_until > now:
-        held, left, later = left, [], taste.muted_until
+        held, left, later = left, [], taste.muted_until if left else None
     elif taste.quiet is not None and (over := taste.quiet.until(now)) is not None:
         loud = [row for row in left if taste.quiet_critical and _critical(row, marks)]
         held, left = [row for row in left if row not in loud], loud
@@ -116,7 +119,8 @@ def plan(pending: Sequence[Pending], marks: Mapping[str, Marked], taste: Taste, 
     single, digest, wait = _bundled(left, lately, taste, now)
     if wait is not None:
         held, later = [*held, *left], wait if later is None else min(later, wait)
-    return Plan(drop, tuple(single), tuple(digest), tuple(row.id for row in held), later)
+    forget = tuple(row.subject for row in pending if drop.get(row.id) == UNWANTED)
+    return Plan(drop, tuple(single), tuple(digest), tuple(row.id for row in held), later, forget)
 
 
 def _folded(
@@ -149,7 +153,7 @@ def _needless(row: Pending, mark: Marked | None, taste: Taste) -> str:
     if not standing:
         if mark is None:
             return "its trouble was never told here"
-        return "" if taste.recoveries else "recoveries are not wanted here"
+        return "" if taste.recoveries else UNWANTED
     if row.in_hand and row.kind in STOPPED:
         return "somebody has it in hand"
     if row.over and row.kind in STOPPED:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -107,6 +107,7 @@ class Outbox:
                 return None
             decided = self._decide(cursor, route, rows, now)
             _drop(cursor, decided.drop)
+            _forget(cursor, route_id, decided.forget)
             chosen = [row for row in rows if row["id"] in (decided.single[:1] or decided.digest)]
             if chosen:
                 return self._lease(cursor, route, chosen, now)
@@ -275,6 +276,12 @@ def _drop(cursor: Cursor[Any], drop: Mapping[int, str]) -> None:
         )
 
 
+def _forget(cursor: Cursor[Any], route: int, subjects: Sequence[str]) -> None:
+    """What is well again needs no mark."""
+    if subjects:
+        cursor.execute("delete from mark where route_id = %s and subject = any(%s)", [route, list(subjects)])
+
+
 def _bury(cursor: Cursor[Any], rows: list[Row], why: str) -> None:
     cursor.execute(
         "update delivery set state = 'dead', leased_until = null, detail = %s where id = any(%s)",
@@ -301,9 +308,7 @@ def _mark(cursor: Cursor[Any], work: Work, sent: Sent, now: datetime) -> None:
         [now, sent.ref[:200], carrier if len(work.rows) > 1 else None, [row["id"] for row in work.rows]],
     )
     route = work.route["id"]
-    well = [row["subject"] for row in work.rows if not stands(row["kind"], row["n_state"])]
-    if well:
-        cursor.execute("delete from mark where route_id = %s and subject = any(%s)", [route, well])
+    _forget(cursor, route, [row["subject"] for row in work.rows if not stands(row["kind"], row["n_state"])])
     cursor.executemany(
         "insert into mark (route_id, subject, state, since, at, notice_id, incident_id, ref)"
         " values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (route_id, subject) do update set state = excluded.state,"

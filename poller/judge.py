@@ -55,7 +55,7 @@ class Judge:
         self._normals = normals
         self._usual: dict[str, Usual] = {}
         self._samples = Samples(memory.seen, steady)
-        self._rules = Judgement(None if references is None else Suspicion(references))
+        self._rules = Judgement(None if references is None else Suspicion(references), alone=False)
         self._homes: dict[str, int] = {}
         self._why: dict[str, tuple[str, str | None]] = {}
         self._stored: dict[str, Any] = {}
