@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -79,16 +80,29 @@ class Outbox:
     waker: Waker
     words: Words
     opener: Opener
-    installation: str
+    installation: str = ""
     keep: Keep = field(default_factory=Keep)
     stopped: Callable[[], bool] = lambda: False
+    busy: set[int] = field(default_factory=set)
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, route: int) -> None:
-        """Everything that is due for `route`, in order. Returns when there is no more, or when it must wait."""
-        while not self.stopped():
-            work = self._next(route)
-            if work is None or not self._deliver(work):
+        """Everything that is due for `route`, in order. Returns when there is no more, or when it must wait.
+
+        `busy` holds the routes that are being sent to: a thread that outlives its job (PostgreSQL went away) still has
+        its message in hand, and nobody else may begin with that route.
+        """
+        with self._mutex:
+            if route in self.busy:
                 return
+            self.busy.add(route)
+        try:
+            while not self.stopped():
+                work = self._next(route)
+                if work is None or not self._deliver(work):
+                    return
+        finally:
+            self.busy.discard(route)
 
     # ---- before sending
 

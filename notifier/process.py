@@ -16,7 +16,7 @@ from typing import Any
 
 import procrastinate
 import psycopg
-from psycopg import AsyncConnection, Connection, Cursor
+from psycopg import AsyncConnection, Connection
 from psycopg_pool import ConnectionPool
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -26,8 +26,7 @@ from config.settings import Settings
 from domain import clock
 from notifier import fanout, queue, trials, watch
 from notifier.channels import catalogue
-from notifier.channels.base import Message
-from notifier.outbox import Outbox, Row
+from notifier.outbox import Outbox
 from notifier.telling import Telling
 
 _log = logging.getLogger("notifier")
@@ -49,11 +48,17 @@ class Notifier:
         self._settings = settings
         self._url = database.url(settings.database_url, settings.sockets)
         self._stop = asyncio.Event()
-        self._running: dict[int, asyncio.Lock] = {}
         self._waker = queue.Waker()
         self._threads = {
             kind: ThreadPoolExecutor(channel.seats, thread_name_prefix=kind) for kind, channel in catalogue().items()
         }
+        self._pool: ConnectionPool[Connection[Any]] = ConnectionPool(
+            self._url, min_size=1, max_size=24, timeout=10, open=False, check=ConnectionPool.check_connection,
+            kwargs={"application_name": "pantau notifier", "connect_timeout": 3, "options": "-c statement_timeout=30000"},
+        )  # fmt: skip
+        self._outbox = Outbox(
+            self._pool, self._waker, Telling(settings), vault.opener(settings.notifier_key), stopped=self._stop.is_set
+        )
 
     async def run(self) -> int:
         """Stand by, lead, and begin again after every outage of PostgreSQL; 0 when told to stop."""
@@ -61,6 +66,7 @@ class Notifier:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         engine = database.engine(self._url, size=1, name="pantau notifier")
+        await asyncio.to_thread(self._pool.open)
         watching = asyncio.create_task(self._watch(engine), name="watch")
         away = False
         while not self._stop.is_set():
@@ -78,6 +84,7 @@ class Notifier:
         with contextlib.suppress(asyncio.CancelledError):
             await watching
         engine.dispose()
+        await asyncio.to_thread(self._pool.close, 2.0)
         for threads in self._threads.values():
             threads.shutdown(wait=False, cancel_futures=True)
         return 0
@@ -105,25 +112,14 @@ class Notifier:
 
     async def _serve(self, line: AsyncConnection[Any]) -> None:
         """Route and send until told to stop, or PostgreSQL goes away."""
-        pool: ConnectionPool[Connection[Any]] = ConnectionPool(
-            self._url, min_size=1, max_size=24, timeout=10, open=False, check=ConnectionPool.check_connection,
-            kwargs={"application_name": "pantau notifier", "connect_timeout": 3, "options": "-c statement_timeout=30000"},
-        )  # fmt: skip
-        await asyncio.to_thread(pool.open)
-        installation = await asyncio.to_thread(_installation, pool)
-        outbox = Outbox(
-            pool, self._waker, self._words, vault.opener(self._settings.notifier_key), installation,
-            stopped=self._stop.is_set,
-        )  # fmt: skip
-        app = queue.application(self._url, lambda route: self._send(outbox, pool, route))
+        if not self._outbox.installation:
+            self._outbox.installation = await asyncio.to_thread(_installation, self._pool)
+        app = queue.application(self._url, self._send)
         try:
             async with app.open_async():
-                await queue.Recovery(app, self._running).look(at_once=True)
-                await self._together(
-                    self._route(pool, line, outbox), self._tend(app, pool), self._workers(app), self._stop.wait()
-                )
+                await queue.Recovery(app, self._outbox.busy).look(at_once=True)
+                await self._together(self._route(line), self._tend(app), self._workers(app), self._stop.wait())
         finally:
-            await asyncio.to_thread(pool.close, 2.0)
             await line.close()
 
     async def _together(self, *works: Awaitable[Any]) -> None:
@@ -140,23 +136,23 @@ class Notifier:
 
     # ---- routing
 
-    async def _route(self, pool: ConnectionPool[Connection[Any]], line: AsyncConnection[Any], outbox: Outbox) -> None:
+    async def _route(self, line: AsyncConnection[Any]) -> None:
         """Route what is new the moment it is there, and what falls due every second; answer tests."""
         while True:
-            while await asyncio.to_thread(_turn, pool, self._waker):
+            while await asyncio.to_thread(_turn, self._pool, self._waker):
                 pass
-            await asyncio.to_thread(trials.serve, pool, outbox, self._threads)
+            await asyncio.to_thread(trials.serve, self._pool, self._outbox, self._threads)
             async for _ in line.notifies(timeout=LISTEN, stop_after=1):
                 pass
 
-    async def _tend(self, app: procrastinate.App, pool: ConnectionPool[Connection[Any]]) -> None:
+    async def _tend(self, app: procrastinate.App) -> None:
         """Work that nobody does goes back; what is due and has no job gets one."""
-        recovery = queue.Recovery(app, self._running)
+        recovery = queue.Recovery(app, self._outbox.busy)
         while True:
             await asyncio.sleep(SWEEP)
             if lost := await recovery.look():
                 _log.warning("%d deliveries under way had nobody at them; they go on.", lost)
-            await asyncio.to_thread(_sweep, pool, self._waker)
+            await asyncio.to_thread(_sweep, self._pool, self._waker)
 
     async def _workers(self, app: procrastinate.App) -> None:
         """One worker a channel: a slow one delays no other."""
@@ -170,23 +166,14 @@ class Notifier:
             )
         )  # fmt: skip
 
-    async def _send(self, outbox: Outbox, pool: ConnectionPool[Connection[Any]], route: int) -> None:
-        """The work of one job. Jobs of one route never run side by side, whatever the queue believes."""
-        mutex = self._running.setdefault(route, asyncio.Lock())
+    async def _send(self, route: int) -> None:
+        """The work of one job, on its channel's threads."""
         try:
-            async with mutex:
-                kind = await asyncio.to_thread(_kind, pool, route)
-                threads = self._threads.get(kind or "")
-                if threads is not None:
-                    await asyncio.get_running_loop().run_in_executor(threads, outbox.send, route)
+            threads = self._threads.get(await asyncio.to_thread(_kind, self._pool, route))
+            if threads is not None:
+                await asyncio.get_running_loop().run_in_executor(threads, self._outbox.send, route)
         except psycopg.OperationalError as error:
             _log.debug("A job waits for PostgreSQL (%s).", type(error).__name__)
-        finally:
-            if not mutex.locked():
-                self._running.pop(route, None)
-
-    def _words(self, cursor: Cursor[Any], route: Row, notices: list[int], key: str) -> Message:
-        return Telling(self._settings)(cursor, route, notices, key)
 
     # ---- watching
 
@@ -218,12 +205,12 @@ def _sweep(pool: ConnectionPool[Connection[Any]], waker: queue.Waker) -> int:
         return queue.sweep(connection, waker, clock.now())
 
 
-def _kind(pool: ConnectionPool[Connection[Any]], route: int) -> str | None:
+def _kind(pool: ConnectionPool[Connection[Any]], route: int) -> str:
     with pool.connection() as connection:
         found = connection.execute(
             "select c.kind from route r join channel c on c.id = r.channel_id where r.id = %s", [route]
         ).fetchone()
-    return None if found is None else str(found[0])
+    return str(found[0]) if found else ""
 
 
 def _installation(pool: ConnectionPool[Connection[Any]]) -> str:

@@ -30,6 +30,7 @@ JAKARTA, BERLIN = ZoneInfo("Asia/Jakarta"), ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=JAKARTA)  # a Monday
 PIC, DEPUTY, STAFF, ADMIN, OTHER = 1, 2, 3, 4, 5
 FINANCE, SALES = 10, 20
+OF_FINANCE = Machine(FINANCE)
 
 
 def member(id: int, admin: bool = False, **roles: str) -> Member:
@@ -48,9 +49,7 @@ def village(**more: Any) -> House:
     return House(people, **{"reached": frozenset(people), **more})
 
 
-def told(
-    house: House, policy: Policy = USUAL, machine: Machine = Machine(FINANCE)
-) -> list[tuple[float, tuple[int, ...]]]:
+def told(house: House, policy: Policy = USUAL, machine: Machine = OF_FINANCE) -> list[tuple[float, tuple[int, ...]]]:
     return [(rung.after, rung.persons) for rung in ladder(house, policy, machine, NOON)]
 
 
