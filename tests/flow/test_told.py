@@ -56,3 +56,152 @@ def test_a_reader_of_indonesian_reads_indonesian(village: Village) -> None:
             until(lambda: post.taken)
         (mail,) = post.taken
         assert mail.message["Subject"] != "db-02 is down" and "db-02" in str(mail.message["Subject"])
+
+
+def acknowledge(village: Village, host: int, person: int) -> None:
+    village.ask(
+        "update incident set owner_id = %s, acknowledged_at = now() + interval '1 second' where host_id = %s",
+        person,
+        host,
+    )
+
+
+def due(village: Village) -> None:
+    """The next rungs of all ladders are due now."""
+    village.ask("update escalation set due_at = now() where done_at is null")
+    village.ask("select pg_notify('notice', '')")
+
+
+def test_nobody_having_it_in_hand_it_climbs_the_ladder_until_somebody_has(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        rina = village.person("rina", finance="pic")
+        for login, person in (
+            ("rina", rina), ("dewi", village.person("dewi", finance="deputy")), ("root", village.person("root", "admin")),
+        ):  # fmt: skip
+            village.route(person, channel, {"mailbox": f"{login}@example.org"})
+        first, second = village.machine("db-01", "finance"), village.machine("db-02", "finance")
+        with village.notifier():
+            village.trouble(first)
+            village.trouble(second)
+            until(lambda: len(post.taken) == 2)
+            assert {to for mail in post.taken for to in mail.to} == {"rina@example.org"}
+            acknowledge(village, first, rina)
+            due(village)
+            until(lambda: len(post.taken) == 4)
+            village.well(second)
+            until(lambda: subjects(post.taken, "root@example.org") == ["db-02 is down", "db-02 is up again"])
+        assert subjects(post.taken, "dewi@example.org") == ["db-02 is down", "db-02 is up again"]
+        outcomes = village.ask("select n.host_id, e.outcome from escalation e join notice n on n.id = e.notice_id")
+        assert {(row["host_id"], row["outcome"]) for row in outcomes} == {(first, "in hand"), (second, "told")}
+
+
+def test_a_thousand_machines_at_once_are_one_digest_for_whoever_sees_them_and_one_message_for_whoever_sees_one(
+    village: Village,
+) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        rina, budi = village.person("rina", finance="pic"), village.person("budi", sales="pic")
+        village.route(rina, channel, {"mailbox": "rina@example.org"})
+        village.route(budi, channel, {"mailbox": "budi@example.org"})
+        hosts = [village.machine(f"m{number}", "finance") for number in range(999)] + [village.machine("s1", "sales")]
+        village.ask(
+            "insert into notice (at, kind, subject, host_id, state, since)"
+            " select now(), 'problem', 'host:' || h, h, 'down', now() from unnest(%s::int[]) as h",
+            hosts,
+        )
+        with village.notifier():
+            until(lambda: village.one("select count(*) from delivery where state = 'sent'") == 1000, 120)
+        (one,) = subjects(post.taken, "budi@example.org")
+        many = subjects(post.taken, "rina@example.org")
+        assert one == "s1 is down" and many == ["999 problems"]
+        assert village.one("select count(*) from mark") == 1000
+        assert village.one("select count(*) from procrastinate_jobs") == 0
+
+
+def test_one_poisoned_message_among_many_is_a_dead_letter_and_stops_nothing(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        rina = village.person("rina", finance="pic")
+        village.route(rina, channel, {"mailbox": "rina@example.org"}, hourly=1000)
+        hosts = [village.machine(f"m{number}", "finance") for number in range(5)]
+        village.ask(
+            "insert into wording (kind, language, title, body) values ('problem', 'en', %s, '{{ cause }}')",
+            "{{ name.lower() if cause != 'poison' else nothing_there }}",
+        )
+        with village.notifier() as process:
+            for number, host in enumerate(hosts):
+                village.trouble(host, cause="poison" if number == 2 else "silent")
+            until(lambda: village.one("select count(*) from delivery where state in ('sent', 'dead')") == 5)
+            assert process.poll() is None
+        assert len(post.taken) == 4
+        assert [row["state"] for row in village.ask("select state from delivery order by id")] == [
+            "sent", "sent", "dead", "sent", "sent",
+        ]  # fmt: skip
+
+
+def test_an_address_that_is_gone_is_told_nothing_more_and_the_others_everything(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        rina = village.person("rina", finance="pic")
+        village.route(rina, channel, {"mailbox": "rina@example.org"})
+        machine = village.machine("db-02", "finance")
+        post.refuse["RCPT"] = "550 5.1.1 no such user"
+        with village.notifier():
+            village.trouble(machine)
+            until(lambda: village.ask("select 1 from delivery where state = 'dead'"))
+            assert village.one("select gone_at is not null from route")
+            village.well(machine)
+            until(lambda: village.one("select count(*) from notice where routed_at is null") == 0)
+        assert [state for state, _ in village.deliveries()] == ["dead"]
+
+
+def test_a_server_that_refuses_for_a_while_gets_it_later_and_nothing_is_out_of_order(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        rina = village.person("rina", finance="pic")
+        village.route(rina, channel, {"mailbox": "rina@example.org"})
+        first, second = village.machine("db-01", "finance"), village.machine("db-02", "finance")
+        post.refuse["DATA"] = "451 4.3.0 try again later"
+        with village.notifier():
+            village.trouble(first)
+            until(lambda: village.ask("select 1 from delivery where attempts > 0 and state = 'waiting'"))
+            village.trouble(second)
+            post.refuse.clear()
+            until(lambda: len(post.taken) == 2, 40)
+        assert subjects(post.taken, "rina@example.org") == ["db-01 is down", "db-02 is down"]
+
+
+def test_a_test_message_tells_every_hop_and_what_to_do_where_it_fails(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        rina = village.person("rina", finance="pic")
+        route = village.route(rina, channel, {"mailbox": "rina@example.org"})
+        with village.notifier():
+            village.ask("insert into trial (id, route_id) values ('t1', %s)", route)
+            until(lambda: village.one("select done_at is not null from trial where id = 't1'"))
+            answer = village.one("select answer from trial where id = 't1'")
+            assert answer["sent"] and [hop["ok"] for hop in answer["hops"]] == [True] * len(answer["hops"])
+            assert subjects(post.taken, "rina@example.org") == ["A test message of Pantau"]
+            village.ask(
+                "insert into trial (id, asked) values ('t2', %s::jsonb)",
+                '{"kind": "email", "options": {"host": "127.0.0.1", "port": 1, "sender": "a@example.org", "security": "none"},'
+                ' "address": {"mailbox": "rina@example.org"}}',
+            )
+            until(lambda: village.one("select done_at is not null from trial where id = 't2'"))
+        answer = village.one("select answer from trial where id = 't2'")
+        assert not answer["sent"] and "refuses" in answer["sentence"]
+
+
+def test_a_second_notifier_stands_by_and_takes_over(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        village.route(village.person("rina", finance="pic"), channel, {"mailbox": "rina@example.org"})
+        machine = village.machine("db-02", "finance")
+        with village.notifier() as first, village.notifier():
+            village.trouble(machine)
+            until(lambda: len(post.taken) == 1)
+            first.kill()
+            village.well(machine)
+            until(lambda: len(post.taken) == 2)
+        assert subjects(post.taken, "rina@example.org") == ["db-02 is down", "db-02 is up again"]
