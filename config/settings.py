@@ -198,6 +198,11 @@ class Settings(BaseSettings):
         return self.data / "notifier.pub"
 
     @property
+    def emergency(self) -> Path:
+        """Whom the notifier tells when the database itself is away; the secrets in it stay sealed."""
+        return self.data / "emergency.json"
+
+    @property
     def spool(self) -> Path:
         """The poller's spool directory."""
         return self.data / "spool"

@@ -189,7 +189,7 @@ class Wording(Table):
 class Lookout(Table):
     """An address that is called every `every` seconds while machines are looked at: silence there is an alarm there.
 
-    `told_at` is when it was last reached, `error` why it was not since (empty: it was).
+    `tried_at` is when it was last called, `told_at` when it was last reached, `error` why it was not since (empty: it was).
     """
 
     __tablename__ = "lookout"
@@ -199,6 +199,7 @@ class Lookout(Table):
     url: Mapped[str]
     every: Mapped[int] = mapped_column(server_default=text("60"))
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    tried_at: Mapped[datetime | None]
     told_at: Mapped[datetime | None]
     error: Mapped[str] = mapped_column(server_default="")
 

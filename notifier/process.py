@@ -24,8 +24,9 @@ from sqlalchemy.exc import DBAPIError
 from config import database, vault
 from config.settings import Settings
 from domain import clock
-from notifier import fanout, queue, trials, watch
+from notifier import fanout, lookouts, queue, trials, watch
 from notifier.channels import catalogue
+from notifier.emergency import Emergency
 from notifier.outbox import Outbox
 from notifier.telling import Telling
 
@@ -48,6 +49,7 @@ class Notifier:
         self._settings = settings
         self._url = database.url(settings.database_url, settings.sockets)
         self._stop = asyncio.Event()
+        self._leads = True  # until another one is seen to lead: with PostgreSQL away nobody can know better
         self._waker = queue.Waker()
         self._threads = {
             kind: ThreadPoolExecutor(channel.seats, thread_name_prefix=kind) for kind, channel in catalogue().items()
@@ -56,8 +58,10 @@ class Notifier:
             self._url, min_size=1, max_size=24, timeout=10, open=False, check=ConnectionPool.check_connection,
             kwargs={"application_name": "pantau notifier", "connect_timeout": 3, "options": "-c statement_timeout=30000"},
         )  # fmt: skip
-        self._outbox = Outbox(
-            self._pool, self._waker, Telling(settings), vault.opener(settings.notifier_key), stopped=self._stop.is_set
+        opener = vault.opener(settings.notifier_key)
+        self._outbox = Outbox(self._pool, self._waker, Telling(settings), opener, stopped=self._stop.is_set)
+        self._emergency = Emergency(
+            settings.emergency, opener, settings.language, settings.zone, settings.home(), self._outbox.keep
         )
 
     async def run(self) -> int:
@@ -73,7 +77,7 @@ class Notifier:
             try:
                 line = await self._lead()
                 if line is not None:
-                    away = False
+                    away, self._leads = False, True
                     await self._serve(line)
             except (psycopg.Error, procrastinate.exceptions.ProcrastinateException, OSError) as error:
                 if not away:
@@ -104,6 +108,7 @@ class Notifier:
                 await line.execute("listen notice")
                 return line
             await line.close()
+            self._leads = False
             if not told:
                 _log.info("Another notifier sends; this one stands by.")
                 told = True
@@ -183,12 +188,22 @@ class Notifier:
         while True:
             try:
                 started = await asyncio.to_thread(_look, engine, self._settings.interval, started)
+                if self._leads:
+                    await asyncio.to_thread(self._well)
                 away = False
-            except DBAPIError as error:
+            except (DBAPIError, psycopg.OperationalError) as error:
                 if not away:
-                    _log.error("PostgreSQL is away (%s).", str(error.orig).strip().split("\n")[0])
+                    _log.error("PostgreSQL is away (%s).", (str(error).strip().splitlines() or ["no reason"])[0])
                 away = True
+                if self._leads:
+                    await asyncio.to_thread(self._emergency.away, clock.now())
             await asyncio.sleep(WATCH)
+
+    def _well(self) -> None:
+        """What is done every few seconds while PostgreSQL is there: the emergency's file, the calls to lookouts."""
+        with self._pool.connection() as connection:
+            self._emergency.well(connection, clock.now())
+        lookouts.call(self._pool, self._outbox.keep, clock.now(), self._settings.interval)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("every", sa.Integer(), server_default=sa.text("60"), nullable=False),
         sa.Column("enabled", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("tried_at", MOMENT, nullable=True),
         sa.Column("told_at", MOMENT, nullable=True),
         sa.Column("error", sa.Text(), server_default="", nullable=False),
         sa.CheckConstraint("every between 10 and 86400", name=op.f("lookout_every_check")),

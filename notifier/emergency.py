@@ -1,0 +1,144 @@
+"""Tells the administrators that PostgreSQL is away, without PostgreSQL.
+
+While all is well, the routes of administrators are kept in a file, their channels' secrets sealed as they are stored.
+What was told in an emergency is kept there too, so that a restart tells nothing twice, and the end of it is told to
+those who know of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from config.vault import Opener, VaultError
+from domain.options import fill
+from notifier.channels import catalogue
+from notifier.channels.base import Hops, Message, Sending, Undelivered
+from notifier.speech import Speech
+from probes.base import Keep
+
+_log = logging.getLogger("notifier")
+AFTER = timedelta(seconds=60)
+"""How long PostgreSQL must be away before it is told: a restart is none."""
+AGAIN = timedelta(seconds=60)
+"""Between two tries to tell it to those who could not be told yet."""
+DEADLINE = 20.0
+ADMINS = """
+select r.id, r.address, c.kind, c.options, encode(c.sealed, 'hex') as sealed, c.seal_id,
+ coalesce(r.language, p.language) as language, coalesce(r.zone, p.zone) as zone
+from route r join channel c on c.id = r.channel_id join person p on p.id = r.person_id
+where r.enabled and r.gone_at is null and r.verified_at is not null and c.enabled and p.active and p.role = 'admin'
+order by r.id
+"""
+
+
+@dataclass
+class Emergency:
+    """`file` holds what is needed; `zone` and `language` are the installation's, `home` its address for links."""
+
+    file: Path
+    opener: Opener
+    language: str
+    zone: str
+    home: str
+    keep: Keep = field(default_factory=Keep)
+    since: datetime | None = None
+    tried: datetime | None = None
+
+    def well(self, connection: Connection[Any], now: datetime) -> None:
+        """PostgreSQL is there: remember whom to tell, and tell that it is back where it was told to be away."""
+        kept = self._read()
+        began, self.since, self.tried = self.since, None, None
+        told = dict(kept.get("told", {}))
+        for number, row in list(told.items()):
+            if self._send(row, self._back(row, began or now, now)):
+                del told[number]
+        with connection.cursor(row_factory=dict_row) as cursor:
+            routes = cursor.execute(ADMINS).fetchall()
+        if {"routes": routes, "told": told} != kept:
+            self._write({"routes": routes, "told": told})
+
+    def away(self, now: datetime) -> int:
+        """PostgreSQL is away: once that has lasted, tell those who do not know yet. How many were told now."""
+        self.since = self.since or now
+        if now - self.since < AFTER or (self.tried is not None and now - self.tried < AGAIN):
+            return 0
+        self.tried = now
+        kept = self._read()
+        told, reached = kept.setdefault("told", {}), 0
+        for row in kept.get("routes", []):
+            if str(row["id"]) not in told and self._send(row, self._gone(row, self.since)):
+                told[str(row["id"])] = row
+                reached += 1
+                self._write(kept)
+        if reached:
+            _log.warning("%d administrators were told that PostgreSQL is away.", reached)
+        return reached
+
+    def _gone(self, row: Mapping[str, Any], since: datetime) -> Message:
+        speech = self._speech(row)
+        return self._message(
+            row, speech, f"away-{int(since.timestamp())}", since, "critical", speech.gettext("Pantau's database is away"),
+            speech.gettext(
+                "Since %(since)s PostgreSQL does not answer. Machines are still looked at and results are kept, but nothing"
+                " else is told until it is back.",
+                since=speech.moment(since),
+            ),
+        )  # fmt: skip
+
+    def _back(self, row: Mapping[str, Any], since: datetime, now: datetime) -> Message:
+        speech = self._speech(row)
+        return self._message(
+            row, speech, f"back-{int(now.timestamp())}", now, "good", speech.gettext("Pantau's database is back"),
+            speech.gettext("What was kept meanwhile is written; what is still in trouble is told now."),
+        )  # fmt: skip
+
+    def _message(
+        self, row: Mapping[str, Any], speech: Speech, key: str, at: datetime, severity: Any, title: str, text: str
+    ) -> Message:
+        return Message(
+            key=f"pantau-emergency-{row['id']}-{key}", kind="emergency", severity=severity, title=title, text=text, at=at,
+            language=speech.language, url=self.home,
+        )  # fmt: skip
+
+    def _speech(self, row: Mapping[str, Any]) -> Speech:
+        return Speech(row["language"] or self.language, row["zone"] or self.zone)
+
+    def _send(self, row: Mapping[str, Any], message: Message) -> bool:
+        channel = catalogue().get(row["kind"])
+        if channel is None:
+            return False
+        try:
+            sealed, place = row["sealed"], f"channel:{row['seal_id']}"
+            secret = json.loads(self.opener.open(bytes.fromhex(sealed), place)) if sealed else {}
+            sender, address = fill(channel.options, row["options"]), fill(channel.address, row["address"])
+            channel.deliver(Sending(message, sender, secret, address, DEADLINE, self.keep, Hops()))
+        except (Undelivered, VaultError, ValueError) as error:
+            _log.warning("An administrator was not told by %s: %s", row["kind"], error)
+            return False
+        return True
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self.file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _write(self, value: Mapping[str, Any]) -> None:
+        partial = self.file.with_suffix(".new")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(value, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.file)
