@@ -109,6 +109,15 @@ def test_a_period_that_ends_before_it_begins_is_refused() -> None:
     assert availability.over([], [], BEGIN, BEGIN).share is None
 
 
+def test_an_outage_through_two_maintenances_is_one_and_keeps_its_state() -> None:
+    quiet = rows((2, 3, "maintenance"), (5, 6, "maintenance"))
+    found = availability.over(rows((0, 10, "down")), quiet, BEGIN, END)
+    assert [(one.state, one.seconds, one.began_before, one.goes_on) for one in found.outages] == [
+        ("down", 8 * 3600, False, False)
+    ]
+    assert (found.outages[0].begin, found.outages[0].end) == (BEGIN, END)
+
+
 MOMENTS = st.integers(-60, 660).map(lambda minutes: BEGIN + timedelta(minutes=minutes))
 STATES = st.sampled_from(["up", "down", "unreachable", "unknown", "pending"])
 

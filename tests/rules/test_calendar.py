@@ -600,3 +600,86 @@ def test_a_flexible_window_knows_starts_that_are_no_whole_minute() -> None:
         begin + timedelta(seconds=10) + HOUR,
     )
     assert not calendar.covers(rule, later + HOUR, [begin + timedelta(seconds=10), later])
+
+
+# ---- what is stored, to the letter ----
+
+ENDED, RESUMES = moment("2026-12-24T00:00"), moment("2026-11-01T00:00")
+STORED = [
+    ("once", {"from": "2026-11-21T10:00:00+00:00", "until": "2026-11-21T12:00:00+00:00"}),
+    ("weekly", {"weekdays": ["mon", "sat"], "at": "22:05", "duration": 7200}),
+    ("cron", {"expression": "0 22 * * 6", "duration": 7200}),
+]
+
+
+@pytest.mark.parametrize("kind, options", STORED)
+def test_a_rule_is_stored_and_read_to_the_letter_flexible_or_not(kind: str, options: dict[str, object]) -> None:
+    fixed = calendar.read(kind, options, BERLIN, ended=ENDED, resumes=RESUMES)
+    assert fixed.options() == options
+    assert (fixed.kind, fixed.zone, fixed.duration) == (kind, BERLIN, 2 * HOUR)
+    assert (fixed.flexible, fixed.lasts, fixed.ended, fixed.resumes) == (False, timedelta(0), ENDED, RESUMES)
+    told = {**options, "flexible": True, "lasts": 1800}
+    flexible = calendar.read(kind, told, BERLIN)
+    assert flexible.options() == told
+    assert (flexible.flexible, flexible.lasts, flexible.ended, flexible.resumes) == (True, 30 * MINUTE, None, None)
+    assert calendar.read(kind, {**options, "flexible": False, "lasts": 1800}, BERLIN) == calendar.read(
+        kind, options, BERLIN
+    )
+
+
+def test_a_weekly_rule_is_a_cron_expression_with_the_names_of_its_days() -> None:
+    rule = calendar.weekly(["Saturday", "mon"], time(22, 5, 9, 7, tzinfo=UTC), HOUR, zone=BERLIN)
+    assert (rule.expression, rule.weekdays, rule.at) == ("5 22 * * MON,SAT", ("mon", "sat"), time(22, 5))
+    with pytest.raises(ValueError, match="'Caturday' is no day of the week"):
+        calendar.weekly(["Caturday"], "22:00", HOUR, zone=BERLIN)
+
+
+@pytest.mark.parametrize("kind, options", STORED[1:])
+def test_a_duration_that_is_no_number_is_named(kind: str, options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"^'duration' is a number of seconds, not 'long'"):
+        calendar.read(kind, {**options, "duration": "long"}, BERLIN)
+    for wrong in (True, -1, 1e8 + 1):
+        with pytest.raises(ValueError, match=r"^'lasts' is a number of seconds"):
+            calendar.read(kind, {**options, "flexible": True, "lasts": wrong}, BERLIN)
+    for short in (0, 0.5, 1e8):
+        with pytest.raises(ValueError, match="between a minute and 31 days"):
+            calendar.read(kind, {**options, "duration": short}, BERLIN)
+    assert calendar.read(kind, {**options, "duration": 90.5}, BERLIN).options()["duration"] == 90.5
+    whole = calendar.read(kind, {**options, "duration": 90.0}, BERLIN).options()["duration"]
+    assert isinstance(whole, int) and whole == 90
+
+
+@pytest.mark.parametrize("year", [1970, 2999])
+def test_the_first_and_the_last_year_of_the_calendar_belong_to_it(year: int) -> None:
+    begin = datetime(year, 6, 1, 10, tzinfo=ZoneInfo(JAKARTA))
+    rule = calendar.once(begin, begin + HOUR, zone=JAKARTA)
+    assert rule.begin is not None
+    assert (rule.begin, rule.begin.tzinfo) == (begin, UTC)
+    assert rule.zone == JAKARTA
+
+
+def test_a_duration_is_written_in_days_hours_and_minutes() -> None:
+    told = {"1d 2h 3m": 1563, "2d": 2880, "1h": 60, "59m": 59, "0m": 0, "23h 59m": 1439}
+    assert {calendar.written(minutes * MINUTE): minutes for minutes in told.values()} == told
+
+
+def test_a_window_that_is_not_on_hides_none_that_comes_after_it() -> None:
+    later = calendar.once(NOW + HOUR, NOW + 2 * HOUR)
+    armed = replace(ON, flexible=True, lasts=HOUR)
+    assert set(calendar.muted([Window(1, later), Window(2, armed), Window(3, ON, host=1)], places(a=""), NOW)) == {1}
+    world = places(a="", b="a", c="a", d="b")
+    world[1] = replace(world[1], downs=(NOW - MINUTE,))
+    assert set(calendar.muted([Window(2, armed, host=1)], world, NOW)) == {1, 2, 3, 4}
+
+
+def test_what_is_behind_two_under_maintenance_has_it_from_the_one_that_began_last() -> None:
+    early = calendar.once(NOW - 2 * HOUR, NOW + 3 * HOUR)
+    for first, second, latest in ((ON, early, 1), (early, ON, 2), (ON, ON, 2)):
+        found = calendar.muted([Window(11, first, host=1), Window(12, second, host=2)], places(a="", b="", c="ab"), NOW)
+        assert (found[3].inherited_from, found[3].window, found[3].since) == (latest, 10 + latest, NOW - HOUR)
+        assert found[3].until == NOW + HOUR
+
+
+def test_what_cannot_inherit_hides_nobody_who_can() -> None:
+    world = places(a="", b="ah", c="a", d="ah", e="c", h="")  # h is well, and is a way to b and d
+    assert set(calendar.muted([Window(1, ON, host=1)], world, NOW)) == {1, 3, 5}
