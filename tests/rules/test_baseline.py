@@ -20,6 +20,14 @@ from domain.baseline import (
     Floor,
     Hour,
     Usual,
+    _Alike,
+    _cries,
+    _median,
+    _says_nothing,
+    _Seen,
+    _shrunk,
+    _slot,
+    _steady,
     learn,
     levels,
     place,
@@ -283,3 +291,163 @@ def test_the_order_in_which_hours_come_changes_nothing(seed: int) -> None:
     one, two = learn(known, BUSY, ZONE, after(10)), learn(mixed, BUSY, ZONE, after(10))
     for row, other in ((one.low, two.low), (one.over, two.over)):
         assert all(a == pytest.approx(b) for a, b in zip(row, other, strict=True))
+
+
+# ---- to the figure ----
+
+
+def lively(at: datetime) -> float:
+    """Office hours that no day has quite like another."""
+    dice = random.Random(at.toordinal() * 24 + at.hour)
+    return 0.35 + 0.1 * dice.random() if at.weekday() < 5 and 8 <= at.hour < 17 else 0.05 + 0.02 * dice.random()
+
+
+def sums(band: Band) -> list[float]:
+    """All lows, highs, unders and overs of the week, each added up."""
+    return [math.fsum(edge for edge in row if edge is not None) for row in (band.low, band.high, band.under, band.over)]
+
+
+FINE = Floor(1e-6, 0, 1e-6, 0)
+NEVER_STILL = Floor(0.02, 0.1, 0.02, 0.2)
+
+
+@pytest.mark.parametrize(
+    "days, floor, sensitivity, figures",
+    [
+        (1, FLOOR, "usual", [21.219511376834053, 25.934958349463844, 7.348289646852173, 48.712304764980225]),
+        (3, FINE, "usual", [20.822332228881148, 25.449517168665505, 15.372089773663395, 32.73993936175873]),
+        (10, NEVER_STILL, "narrow", [22.92541022414636, 28.025441810765923, 18.25071669400969, 33.95504046146212]),
+        (10, FINE, "usual", [22.936220072799205, 28.033157866773056, 17.220930989835328, 36.03383479397271]),
+        (17, FLOOR, "wide", [22.68932203474058, 27.725949435445713, 2.7113251635009648, 60.40777258282645]),
+        (30, NEVER_STILL, "wide", [23.022887430447202, 28.138785013665778, 11.649507112922448, 43.926969948996465]),
+        (41.5, NEVER_STILL, "usual", [22.807973831171285, 27.876597309086826, 16.384778135246076, 36.10830265495761]),
+    ],
+)
+def test_the_method_in_figures(days: float, floor: Floor, sensitivity: str, figures: list[float]) -> None:
+    """Whoever changes the method changes these and docs/normals.md, knowingly."""
+    band = learn(hours(days, lively, 0.12), floor, ZONE, after(days), sensitivity)  # type: ignore[arg-type]
+    assert sums(band) == pytest.approx(figures, rel=1e-9)
+
+
+def test_a_machine_that_is_idle_at_night_in_figures() -> None:
+    known = [Hour(h.at, 0.0 if h.at.hour < 6 else h.low, 0.0 if h.at.hour < 3 else h.high) for h in hours(17, lively)]
+    assert sums(learn(known, NEVER_STILL, ZONE, after(17))) == pytest.approx(
+        [20.552354973604896, 26.479160082839787, 14.667476536784868, 33.038511214056115], rel=1e-9
+    )
+    still = [Hour(h.at, 0.0, 0.0) for h in known]
+    assert sums(learn(still, FINE, ZONE, after(17))) == pytest.approx([0, 0, -168e-6, 168e-6])
+
+
+def test_how_sensitive_off_learns_as_usual() -> None:
+    assert learnt(28, lively, sensitivity="off") == learnt(28, lively) == learnt(28, lively, sensitivity="usual")
+
+
+def test_the_calibration_is_a_fortnight_unless_told_otherwise() -> None:
+    assert [learnt(days).status for days in (13, 14, 15)] == ["calibrating", "ready", "ready"]
+    assert [learnt(days, calibration=3).status for days in (2, 3)] == ["calibrating", "ready"]
+
+
+def test_hours_of_the_last_six_weeks_count_and_those_to_come_do_not() -> None:
+    now = after(42)
+    days = [Hour(now - timedelta(hours=n), 0.3, 0.4) for n in range(1, 20)]
+    assert learn([*days, Hour(now, 0.3, 0.4)], FLOOR, ZONE, now) == Band("scant", 1)
+    assert learn([*days, Hour(MONDAY - timedelta(seconds=1), 0.3, 0.4)], FLOOR, ZONE, now) == Band("scant", 1)
+    whole = learn([*days, Hour(MONDAY, 0.3, 0.4)], FLOOR, ZONE, now)
+    assert (whole.status, whole.days) == ("ready", 42)
+
+
+def test_where_half_of_the_week_says_something_there_is_a_band() -> None:
+    def wild(busy: int) -> Band:
+        known = [Hour(h.at, 0.0, 1.0) if h.at.hour < busy else Hour(h.at, 0.4, 0.5) for h in hours(28)]
+        return learn(known, BUSY, ZONE, after(28))
+
+    assert wild(12).status == "ready"
+    assert (wild(14).status, wild(14).days) == ("erratic", 28)
+
+
+def test_a_side_is_left_out_where_nothing_can_be_far() -> None:
+    row = (1.0,) * SLOTS
+    whole = {"low": (0.5,) * SLOTS, "high": (0.6,) * SLOTS, "under": (0.2,) * SLOTS, "over": row}
+    assert Band("ready", 1, **whole).at(3.5) == Usual(0.5, 0.6, 0.2, 1.0)
+    assert Band("ready", 1, **whole, top=1.0).at(3.5) == Usual(0.5, 0.6, 0.2, None)
+    assert Band("ready", 1, **{**whole, "under": (0.0,) * SLOTS}).at(3.5) == Usual(0.5, 0.6, None, 1.0)
+    for name in whole:
+        assert Band("ready", 1, **{key: edge for key, edge in whole.items() if key != name}).at(3.5) is None
+
+
+def test_the_place_in_the_week_is_to_the_second() -> None:
+    assert place(datetime(2026, 11, 17, 9, 30, 45, tzinfo=ZONE), ZONE) == pytest.approx(24 + 9.5 + 45 / 3600)
+
+
+def test_a_normal_is_left_halfway_and_by_the_other_side_where_it_has_none() -> None:
+    over, under = levels(Usual(0.3, 0.4, 0.1, 0.6))
+    assert (over.over, over.under, over.clear, over.for_, over.clear_for) == (0.6, None, 0.5, 180, 600)
+    assert (under.over, under.under, under.clear) == (None, 0.1, pytest.approx(0.2))
+    over, under = levels(Usual(0.3, 0.4, None, None))
+    assert (over.over, over.clear) == (1e300, 0.3)
+    assert (under.under, under.clear) == (-1e300, 0.4)
+
+
+def test_the_median_of_weights() -> None:
+    assert _median([(10, 1), (1, 1), (3, 1), (2, 1)]) == 2.5
+    assert _median([(1, 3), (5, 1)]) == 1
+    assert _median([(1, 1), (5, 3)]) == 5
+    assert _median([(1, 0.1), (2, 0.2), (3, 0.3)]) == 2.5, "0.1 + 0.2 is half of it, whatever a computer says"
+    assert _median([(4, 1), (3, 1), (2, 1), (1, 1)], 0.75) == 3.5
+    assert _median([(7, 2), (8, 2), (9, 2)], 1.0) == 9
+    assert _median([(7, 2)]) == 7
+
+
+def test_few_days_are_drawn_to_what_is_typical() -> None:
+    assert _steady((10, 4), 0.3, 3) == (10, pytest.approx(math.sqrt((3 * 16 + 6 * 9) / 9)))
+
+
+def test_a_lone_week_that_differs_is_believed_little_and_weeks_that_agree_are() -> None:
+    assert _shrunk([], (8, 3), 0.1, 1.5) == (8, 3)
+    # spread² 1/3, doubt 1 + 4 / (1/3 + 1/4), so that one week weighs 0.2029
+    assert _shrunk([(10, 1)], (8, 3), 0.1, 1.5) == (pytest.approx(8.4057971), pytest.approx(2.8086426))
+    # three weeks: median 11, MAD 0.5; spread² 0.6229, doubt 11.3101, weight 0.9891
+    assert _shrunk([(10, 1), (12, 1), (11, 2)], (8, 3), 0.1, 1.5) == (
+        pytest.approx(10.9672069, rel=1e-6),
+        pytest.approx(0.9009917, rel=1e-6),
+    )
+
+
+def test_the_edges_of_an_hour_by_hand() -> None:
+    alike = _Alike((10, 2), (20, 4), 2, (0.1, 0.2))
+    unseen = (10 + 0.6 * 15) / 4
+    low, high, under, over = _slot([], alike, Floor(0.1, 0, 0.1, 0), "usual") or (0, 0, 0, 0)
+    assert (low, high, over) == (10, 20, pytest.approx(20 + 2.2 * 4 + unseen))
+    assert under == pytest.approx(10 * math.exp(-(2.2 * 2 + unseen) / 10))
+    _, _, under, over = _slot([], alike, Floor(50, 0, 9.9, 0), "wide") or (0, 0, 0, 0)
+    assert (under, over) == (pytest.approx(10 - 9.9 * 4 / 2.2), pytest.approx(20 + 50 * 4 / 2.2))
+    assert (_slot([], _Alike((0, 0), (0, 0), 9), Floor(0.5, 0, 0.25, 0), "usual")) == (0, 0, -0.25, 0.5)
+    assert _slot([], None, FLOOR, "usual") is None
+
+
+def test_an_hour_says_nothing_where_nothing_that_can_be_measured_is_far() -> None:
+    free, full = Floor(0.5, 0, 0, 0), Floor(0.5, 0, 0, 0, 1.0)
+    assert [_says_nothing((0, high, under, over), free) for high, under, over in (
+        (1, 0, 8.0), (1, 0, 8.1), (1, 0.1, 8.1), (0.1, 0, 4.0), (0.1, -1, 4.1),
+    )] == [False, True, False, False, True]  # fmt: skip
+    assert [_says_nothing((0, 0.5, under, over), full) for under, over in ((0, 1.0), (0, 0.99), (0.1, 1.0))] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
+def test_what_would_have_been_far_more_than_sixteen_times_in_a_fortnight_has_no_normal() -> None:
+    rows = [(0.2, 0.5, 0.1, 0.8)] * SLOTS
+    now = after(14)
+
+    def cries(times: int, oldest: float, beside: tuple[float, float] = (0.1, 0.8)) -> bool:
+        far = [Hour(now - timedelta(days=oldest), 0.2, 0.9)]
+        far += [
+            Hour(now - timedelta(hours=3 * n), 0.05 if n % 2 else 0.2, 0.5 if n % 2 else 0.9) for n in range(1, times)
+        ]
+        calm = [Hour(now - timedelta(hours=3 * n + 1), *beside) for n in range(times)]
+        return _cries([_Seen(hour, ZONE, now) for hour in (*calm, *far)], rows)
+
+    assert not cries(16, 14)
+    assert cries(17, 14)
+    assert not cries(17, 14.01)
+    assert not _cries([_Seen(Hour(now - timedelta(hours=n), 0.1, 0.8), ZONE, now) for n in range(1, 300)], rows)
