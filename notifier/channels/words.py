@@ -16,6 +16,7 @@ TITLE, TEXT, LABEL, VALUE, URL = 240, 6000, 80, 800, 2000
 FACTS = 40
 """The most facts of a message."""
 THREAD = re.compile(r"[A-Za-z0-9_-]{1,32}")
+KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 _WORDS = {
     "en": {
@@ -77,12 +78,12 @@ def link(url: str) -> str:
 def safe(message: Message) -> Message:
     """The same message with every text clean and bounded, bad links and coordinates left out.
 
-    A thread that is not as promised becomes the name of itself, so that a conversation stays one.
+    A key or a thread that is not as promised becomes the name of itself: a repetition stays one, a conversation too.
     """
     title = line(message.title) or line(message.text) or "Pantau"
     return replace(
         message,
-        key=line(message.key, 200),
+        key=message.key if KEY.fullmatch(message.key) else name_of(message.key),
         kind=line(message.kind, 40),
         severity=message.severity if message.severity in MARKS else "info",
         title=title,

@@ -151,6 +151,15 @@ def test_odd_letters_arrive_as_valid_json() -> None:
     assert "x-evil" not in there.asked[0].headers
 
 
+@pytest.mark.parametrize("key", ["", "🔥", "a b", "\ud800", "x" * 2**20, "k\r\nX: y"])
+def test_a_repetition_can_be_known_whatever_its_key_is_made_of(key: str) -> None:
+    with provider(Reply(200)) as there:
+        for _ in range(2):
+            send(CHANNEL, HERE, Address(there.url), message(key=key))
+    one, two = (asked.headers["idempotency-key"] for asked in there.asked)
+    assert one == two == there.asked[0].json["id"] and len(one) == 40
+
+
 @pytest.mark.parametrize("url", ["", "ftp://x", "javascript:alert(1)", "http://", "http://u:p@x.example/", "http://x.example/ y",
                                  "http://x.example\\@y", "http://x:0/", "http://x:99999/", "//x", "http://x/" + "y" * 3000])  # fmt: skip
 def test_what_is_no_url_is_no_address(url: str) -> None:
