@@ -105,9 +105,9 @@ def compose(message: Message, options: Options, address: Address) -> EmailMessag
     """The mail for a safe message: the same at every attempt."""
     home = re.sub(r"[^A-Za-z0-9.-]", "-", _domain(options.sender).strip("[]"))
     mail = EmailMessage(policy=WIRE)
-    mail["From"] = _mailbox(options.sender, words.line(options.name, 80))
+    mail["From"] = _mailbox(options.sender, _header(words.line(options.name, 80)))
     mail["To"] = _mailbox(address.mailbox)
-    mail["Subject"] = message.title
+    mail["Subject"] = _header(message.title)
     mail["Date"] = format_datetime(message.at)
     mail["Message-ID"] = f"<{words.name_of(message.key)}@{home}>"
     if message.thread:
@@ -162,6 +162,11 @@ def _value(row: words.Row) -> str:
     if row.links and row.links[0][0] == row.links[0][1]:
         return links[0]
     return " · ".join([escape(row.value), *links]) if row.value else " · ".join(links)
+
+
+def _header(text: str) -> str:
+    """`text` for a header: the library would decode an encoded word in it (RFC 2047), line ends and all."""
+    return text.replace("=?", "= ?")
 
 
 def _mailbox(mailbox: str, name: str = "") -> Mailbox:

@@ -169,7 +169,7 @@ class Road(Wire):
     def connect(self, host: str, port: int) -> socket.socket:
         """The connection `reach` made, once; then others to the same place."""
         line, self._line = self._line, None
-        return line or super().connect(host, port)
+        return line or super().connect(_host(host), port)
 
     def secure(self, line: socket.socket, host: str, port: int) -> ssl.SSLSocket:
         """TLS on `line` unless it has it."""
@@ -190,7 +190,9 @@ class Road(Wire):
             host, port = str(parts.hostname or ""), parts.port or (443 if tls else 80)
         except ValueError:
             host, port, tls = "", 0, False
-        if not host or parts.scheme.lower() not in ("http", "https"):
+        with contextlib.suppress(UnicodeError):
+            host = host if host.isascii() else host.encode("idna").decode()  # as requests will have it
+        if not host.isascii() or not host or parts.scheme.lower() not in ("http", "https"):
             raise self.no("The address is no URL like https://example.org/path.", "never")
         return host, port, tls
 

@@ -83,7 +83,7 @@ def test_a_machine_reads_that_no_person_wrote_it() -> None:
 
 
 @pytest.mark.parametrize("evil", ["x\r\nBcc: eve@example.org", "x\nBcc: eve@example.org", "x\u2028Bcc: e", "x\x85y", "x\x00y",
-                                  "x\ud800y", "x\r\n\r\n<b>body</b>", "x\r\n.\r\nMAIL FROM:<eve@example.org>"])  # fmt: skip
+                                  "x\ud800y", "x\r\n\r\n<b>body</b>", "x\r\n.\r\nMAIL FROM:<eve@example.org>", "=?utf-8?q?x=0D=0ABcc:_eve@example.org?="])  # fmt: skip
 def test_no_text_makes_a_header_or_a_second_mail(evil: str) -> None:
     spoilt = message(
         key=evil, kind=evil, title=evil, text=evil, language=evil, thread=evil, replaces=evil, url=evil,

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import hmac
 import json
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,18 @@ def test_a_name_is_resolved_once_and_judged_by_what_it_resolved_to() -> None:
         keep.get(("names",), lambda: Names(rebinding))
         why = refusal(CHANNEL, HERE, Address(f"http://hook.example:{there.port}/"), keep=keep)
     assert asked == ["hook.example"] and why.kind == "never" and not there.asked
+
+
+@pytest.mark.parametrize("host", ["hök.example", "HOOK.example", "hook.example."])
+def test_a_name_may_be_written_in_any_way_it_is_written(host: str) -> None:
+    def here(name: str) -> tuple[Place, ...]:
+        return (Place("127.0.0.1", socket.AF_INET),)
+
+    with provider(Reply(200)) as there, keeping() as keep:
+        keep.get(("names",), lambda: Names(here))
+        listed = Options(hosts=("hook.example", "xn--hk-fka.example"))
+        send(CHANNEL, listed, Address(f"http://{host}:{there.port}/"), keep=keep)
+    assert len(there.asked) == 1
 
 
 @pytest.mark.parametrize(("status", "kind"), [(301, "never"), (307, "never"), (400, "never"), (401, "never"), (404, "later"),
