@@ -36,6 +36,10 @@ def test_a_stranger_reaches_nothing_but_the_door(app: Flask, stranger: Visitor, 
             continue
         path = re.sub(r"<(int:)?\w+>", lambda part: "1" if part[1] else "x", rule.rule)
         answer = stranger.get(path)
+        if path.startswith("/api/"):
+            assert (answer.status_code, answer.mimetype) == (401, "application/problem+json"), path
+            assert answer.get_json()["detail"] == "Please log in."
+            continue
         assert answer.status_code == 302, path
         expected = "/" if rule.endpoint == "setup.account" else "/login"
         assert answer.location.split("?")[0] in (expected, "/"), path
