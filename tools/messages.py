@@ -16,6 +16,7 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from domain.options import describe
+from notifier import channels
 from probes import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +51,7 @@ def gather() -> Catalog:
             room, METHODS, options_map=options, keywords=KEYWORDS
         ):
             found.add(message, locations=[(f"{room.name}/{name}", 0)], context=context)
-    for text, where in spoken_by_probes():
+    for text, where in (*spoken_by_probes(), *spoken_by_channels()):
         found.add(text, locations=[(where, 0)])
     return found
 
@@ -66,6 +67,18 @@ def spoken_by_probes() -> Iterator[tuple[str, str]]:
                 yield from ((choice, where) for choice in option.choices if any(c.isalpha() for c in choice))
         for made in probe.produces:
             yield from ((text, where) for text in (made.title, made.of) if text)
+
+
+def spoken_by_channels() -> Iterator[tuple[str, str]]:
+    """What channels say of themselves: their forms are drawn from it."""
+    for kind, channel in channels.catalogue().items():
+        where = f"notifier/channels/{kind}"
+        yield channel.label, where
+        yield from ((label, where) for label in channel.secrets.values())
+        for option in (*describe(channel.options), *describe(channel.address)):
+            if not option.hidden:
+                yield from ((text, where) for text in (option.label, option.help) if text)
+                yield from ((choice, where) for choice in option.choices if any(c.isalpha() for c in choice))
 
 
 def whole(translation: str | tuple[str, ...] | list[str] | None) -> bool:

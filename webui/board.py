@@ -56,9 +56,9 @@ def pulse(moment: datetime) -> Pulse:
     return watched.pulse(store.session(), moment)
 
 
-def last_trouble() -> datetime | None:
-    """When the newest incident that is over ended."""
-    return watched.last_trouble(store.session())
+def last_trouble(person: Person) -> datetime | None:
+    """When the newest incident that is over ended, of the machines `person` may see."""
+    return watched.last_trouble(store.session(), access.visible(person))
 
 
 def histories(ids: Sequence[int], begin: datetime) -> dict[int, list[Interval]]:

@@ -41,7 +41,11 @@ def index() -> str:
         query=request.args,
         people=_people(),
         machines=_machines(),
-        divisions=session.execute(select(Division.id, Division.name).order_by(Division.name)).all(),
+        divisions=session.execute(
+            select(Division.id, Division.name)
+            .where(Division.id.in_(select(Host.division_id).where(visible)))
+            .order_by(Division.name)
+        ).all(),
         moment=moment,
     )
 
@@ -70,7 +74,7 @@ def show(incident_id: int) -> str:
         closable=handling.closable(session, one.row),
         in_hand=one.in_hand(moment),
         flags=_flags(one.row),
-        others=[(id, name) for id, name in _people() if id != one.row.owner_id],
+        others=[(who.id, who.name) for who in _active() if who.id != one.row.owner_id and _may_see(who, one)],
         candidates=[] if one.row.merged_into else _candidates(one),
         one_tap=ONE_TAP,
         moment=moment,
@@ -96,8 +100,9 @@ def acknowledge(incident_id: int) -> Response:
 @access.signed_in
 def hand_over(incident_id: int) -> Response:
     """Somebody else is on it from now on."""
+    case = _case(incident_id)
     to = store.session().get(Person, request.form.get("to", 0, int))
-    if to is None:
+    if to is None or not _may_see(to, case):
         abort(404)
 
     def act(incident: Incident, person: Person) -> None:
@@ -213,6 +218,18 @@ def _people() -> list[tuple[int, str]]:
     return list(
         store.session().execute(select(Person.id, Person.name).where(Person.active).order_by(Person.name)).all()
     )
+
+
+def _active() -> list[Person]:
+    return list(store.session().scalars(select(Person).where(Person.active).order_by(Person.name)))
+
+
+def _may_see(someone: Person, one: Case) -> bool:
+    """Whether this incident is theirs to know of: a machine of theirs, or everything."""
+    if someone.role == "admin" or one.row.host_id is None:
+        return someone.role == "admin"
+    wanted = select(Host.id).where(Host.id == one.row.host_id, access.visible(someone))
+    return store.session().scalar(wanted) is not None
 
 
 def _machines() -> list[tuple[int, str]]:

@@ -8,10 +8,13 @@ from webui.access import ADMIN
 from webui.language import lazy_gettext
 
 PAGES = (
+    ("routes.index", "bell", lazy_gettext("Notifications"), ""),
     ("maintenance.index", "calendar", lazy_gettext("Maintenance"), ""),
     ("sites.index", "map-pin", lazy_gettext("Sites"), ""),
     ("people.profile", "settings", lazy_gettext("Your account"), ""),
     ("credentials.index", "key", lazy_gettext("Credentials"), ADMIN),
+    ("staff.index", "users", lazy_gettext("People"), ADMIN),
+    ("channels.index", "messages", lazy_gettext("Channels"), ADMIN),
 )
 """Endpoint, icon, name, and for whom: empty for everybody."""
 

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import Person, Session
-from webui import access, passwords, store, throttle
+from webui import access, passwords, push, store, throttle
 from webui.forms import Field
 from webui.language import LANGUAGES, THEMES, YEAR, gettext
 
@@ -51,6 +51,7 @@ def _login_page(name: str, onward: str | None, wrong: str = "") -> str:
 def logout() -> Response:
     """Out: the session's row goes, and the browser forgets its name."""
     answer = redirect(url_for("people.login"), 303)
+    push.forget(answer)
     access.close_session(answer)
     answer.headers["Clear-Site-Data"] = '"cache"'
     return answer

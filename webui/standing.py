@@ -140,7 +140,7 @@ def read(session: Session, usual: float = watched.USUAL) -> Standing:
     elif problems and not any(state in PROBLEMS for state in wrong):
         summary = f"{len(problems)} check{'s need' if len(problems) > 1 else ' needs'} a look."
     return Standing(
-        moment, summary, tuple(problems), len(found), counted, pulse.at, watched.last_trouble(session),
+        moment, summary, tuple(problems), len(found), counted, pulse.at, watched.last_trouble(session, true()),
         tuple(sorted(planned.values())),
     )  # fmt: skip
 

@@ -51,7 +51,7 @@ def home() -> str:
         more=len(problems) - SHOWN,
         counted=counted,
         answer=board.answer(board.counts(wrong) or board.counts(orderly), len(orderly), len(planned)),
-        last_trouble=board.last_trouble() if not problems else None,
+        last_trouble=board.last_trouble(access.person()) if not problems else None,
         day=strip(_together(found, moment), moment, wide=True) if found else "",
     )
 

@@ -144,9 +144,9 @@ def pulse(session: Session, moment: datetime) -> Pulse:
     return Pulse(at, at is None or moment - at > SILENT)
 
 
-def last_trouble(session: Session) -> datetime | None:
-    """When the newest incident that is over ended."""
-    return session.scalar(select(func.max(Incident.closed_at)))
+def last_trouble(session: Session, visible: ColumnElement[bool]) -> datetime | None:
+    """When the newest incident that is over ended, of these machines."""
+    return session.scalar(select(func.max(Incident.closed_at)).join(Host, Host.id == Incident.host_id).where(visible))
 
 
 def answer(counted: dict[str, int], total: int, planned: int = 0) -> Answer:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from domain.clock import now
 from probes import catalogue
+from webui import hours
 from webui.language import gettext, lazy_gettext, locale
 
 WORDS = {
@@ -54,6 +55,7 @@ def install(app: Flask) -> None:
         share=share,
         value=value,
         state_word=word,
+        day_name=hours.day,
     )
     app.jinja_env.globals.update(shape=shape, now=now, measures=MEASURES, is_address=is_address)
 

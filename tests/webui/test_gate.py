@@ -20,7 +20,9 @@ def test_every_route_declares_who_may_open_it(app: Flask) -> None:
     rules = {name: access.rule_of(view) for name, view in app.view_functions.items()}
     assert set(rules.values()) <= {access.PUBLIC, access.FIRST_RUN, access.SIGNED_IN, access.ADMIN, access.SCRAPER}
     public = {name for name, rule in rules.items() if rule == access.PUBLIC}
-    assert public == {"assets.give", "people.login", "people.appearance", "status.healthz", "heard.call"}
+    assert public == {
+        "assets.give", "people.login", "people.appearance", "status.healthz", "heard.call", "push.manifest", "push.worker",
+    }  # fmt: skip
 
 
 def test_a_route_without_a_rule_keeps_the_application_from_starting(app: Flask) -> None:

@@ -1,0 +1,252 @@
+"""The people of this installation: who may log in, what they are in which division, and who is switched off."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import selectinload
+from werkzeug.wrappers import Response
+
+from domain.clock import now
+from domain.inventory import Division, Membership, Person, Session
+from domain.recipients import Route
+from webui import access, passwords, store
+from webui.draft import Draft
+from webui.forms import Field
+from webui.language import gettext, lazy_gettext
+
+blueprint = Blueprint("staff", __name__, url_prefix="/people")
+
+LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,62}")
+PLAIN = "none"
+"""The role of whoever is no administrator."""
+PARTS = {
+    "pic": lazy_gettext("In charge"),
+    "deputy": lazy_gettext("Deputy"),
+    "staff": lazy_gettext("Staff"),
+}
+"""What a person can be in a division (domain.inventory.Membership)."""
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Without those that are read as one another."""
+
+
+@dataclass
+class Row:
+    """One person, with when they were last here and how many ways lead to them."""
+
+    person: Person
+    seen_at: datetime | None = None
+    routes: int = 0
+    parts: list[str] = field(default_factory=list)
+
+
+@blueprint.get("")
+@access.admin
+def index() -> str:
+    """Everybody, those switched off last."""
+    database = store.session()
+    people = database.scalars(
+        select(Person)
+        .options(selectinload(Person.memberships).selectinload(Membership.division))
+        .order_by(Person.active.desc(), Person.name)
+    )
+    seen = dict(_pairs(select(Session.person_id, func.max(Session.seen_at)).group_by(Session.person_id)))
+    live = select(Route.person_id, func.count()).where(Route.enabled, Route.gone_at.is_(None))
+    ways: dict[int, int] = defaultdict(int, _pairs(live.group_by(Route.person_id)))
+    rows = [Row(one, seen.get(one.id), ways[one.id], _said(one)) for one in people]
+    return render_template("staff/index.html", active="staff.index", rows=rows)
+
+
+@blueprint.route("/new", methods=["GET", "POST"])
+@access.admin
+def new() -> Response | str | tuple[str, int]:
+    """Somebody new, with a first password that is shown once."""
+    return _work(None)
+
+
+@blueprint.route("/<int:person_id>", methods=["GET", "POST"])
+@access.admin
+def edit(person_id: int) -> Response | str | tuple[str, int]:
+    """Change a person: name, rights, divisions; give a new password; switch off."""
+    return _work(_person(person_id))
+
+
+@blueprint.post("/<int:person_id>/password")
+@access.admin
+def password(person_id: int) -> str | Response:
+    """A new first password: the old one, and every session of theirs, ends."""
+    someone, database = _person(person_id), store.session()
+    if someone.id == access.person().id:
+        flash(gettext("Change your own password under “Your account”."), "bad")
+        return redirect(url_for("staff.edit", person_id=someone.id), 303)
+    fresh = _made()
+    someone.password_hash, someone.password_changed_at = passwords.digest(fresh), now()
+    database.execute(delete(Session).where(Session.person_id == someone.id))
+    database.commit()
+    return render_template("staff/password.html", active="staff.index", someone=someone, password=fresh)
+
+
+def _work(someone: Person | None) -> Response | str | tuple[str, int]:
+    typed = request.form if request.method == "POST" else None
+    draft = Draft(typed)
+    divisions = list(store.session().scalars(select(Division).order_by(Division.name)))
+    login = _login(draft, someone)
+    name = draft.text(Field("name", gettext("Name"), value=someone.name if someone else "", required=True))
+    role = draft.choice(
+        Field(
+            "role",
+            gettext("Rights"),
+            "choice",
+            value=("admin" if someone.role == "admin" else PLAIN) if someone else PLAIN,
+            choices=((PLAIN, gettext("Sees the machines of their divisions")), ("admin", gettext("Administrator"))),
+            help=gettext("An administrator sees every machine and changes everything."),
+        )
+    )
+    is_on = draft.tick(
+        Field(
+            "active",
+            gettext("May log in"),
+            "check",
+            value="yes" if someone is None or someone.active else "",
+            help=gettext("Switched off, every session of theirs ends at once and nothing is sent to them."),
+        )
+    )
+    own = {one.division_id: one.role for one in someone.memberships} if someone else {}
+    parts = {division.id: _part(draft, division, own.get(division.id, "")) for division in divisions}
+    another = draft.text(Field("division", gettext("Another division"), help=gettext("A new one is made.")))
+    other_part = _part(draft, None, "pic")
+    chosen = _first_password(draft) if someone is None else ""
+    if draft.good:
+        _judge(draft, someone, role, is_on)
+    if draft.good:
+        kept = someone or Person(login=login, password_hash="")
+        kept.name, kept.role, kept.active = name, role, is_on
+        if someone is None:
+            kept.password_hash = passwords.digest(chosen)
+        parts_kept = {division: part for division, part in parts.items() if part}
+        if _keep(kept, parts_kept, another, other_part, draft):
+            if typed is not None and someone is None and not typed.get("password"):
+                return render_template("staff/password.html", active="staff.index", someone=kept, password=chosen)
+            flash(gettext("“%(name)s” is saved.", name=kept.name), "good")
+            return redirect(url_for("staff.index"), 303)
+    draft.remind()
+    page = render_template(
+        "staff/form.html",
+        active="staff.index",
+        someone=someone,
+        draft=draft,
+        divisions=[draft[f"part-{division.id}"] for division in divisions],
+        itself=someone is not None and someone.id == access.person().id,
+    )
+    return page if typed is None else (page, 422)
+
+
+def _login(draft: Draft, someone: Person | None) -> str:
+    if someone is not None:
+        return someone.login
+    login = draft.text(
+        Field(
+            "login",
+            gettext("Name to log in with"),
+            required=True,
+            help=gettext("Small letters and digits, such as budi or budi.s; it is never changed."),
+        ),
+        63,
+    ).lower()
+    if draft.good and not LOGIN.fullmatch(login):
+        draft.blame("login", gettext("This takes small letters, digits, and . _ @ + - only."))
+    return login
+
+
+def _part(draft: Draft, division: Division | None, value: str) -> str:
+    choices = tuple((key, str(said)) for key, said in PARTS.items())
+    if division is None:
+        return draft.choice(Field("part", gettext("There they are"), "choice", value=value, choices=choices))
+    return draft.choice(
+        Field(f"part-{division.id}", division.name, "choice", value=value, choices=(("", "–"), *choices))
+    )
+
+
+def _first_password(draft: Draft) -> str:
+    typed = draft.secret(
+        Field(
+            "password",
+            gettext("First password"),
+            "secret",
+            help=gettext("Empty: one is made and shown once. ") + passwords.rule(),
+            autocomplete="new-password",
+        )
+    )
+    if not typed:
+        return _made()
+    weak = passwords.weakness(typed, draft["login"].value.lower())
+    if weak:
+        draft.blame("password", weak)
+    return typed
+
+
+def _judge(draft: Draft, someone: Person | None, role: str, is_on: bool) -> None:
+    """Whoever presses the button stays in, and an administrator who can log in remains."""
+    if someone is None or (role == "admin" and is_on):
+        return
+    if someone.id == access.person().id:
+        draft.blame("role" if role != "admin" else "active", gettext("You cannot take this from yourself; ask another administrator."))  # fmt: skip
+        return
+    locked = select(Person.id).where(Person.role == "admin", Person.active).with_for_update()
+    if not set(store.session().scalars(locked)) - {someone.id}:
+        draft.blame("role", gettext("Nobody could administer Pantau any more."))
+
+
+def _keep(someone: Person, parts: dict[int, str], another: str, part: str, draft: Draft) -> bool:
+    """Store the person and what they are where; False where the login is taken."""
+    database = store.session()
+    try:
+        with database.no_autoflush:
+            database.add(someone)
+            there = {(one.division_id, one.role): one for one in someone.memberships}
+            someone.memberships = [
+                there.get((division, role)) or Membership(division_id=division, role=role)
+                for division, role in parts.items()
+            ]
+            if another:
+                home = database.scalar(select(Division).where(Division.name == another)) or Division(name=another)
+                if home.id is None or home.id not in parts:
+                    someone.memberships.append(Membership(division=home, role=part))
+        database.flush()
+        if not someone.active:
+            database.execute(delete(Session).where(Session.person_id == someone.id))
+        store.announce("inventory")
+        database.commit()
+    except IntegrityError:
+        database.rollback()
+        draft.blame("login" if "login" in draft else "name", gettext("Somebody has this name to log in with already."))
+        return False
+    return True
+
+
+def _said(person: Person) -> list[str]:
+    return [f"{one.division.name}: {PARTS[one.role]}" for one in sorted(person.memberships, key=lambda one: one.division.name)]  # fmt: skip
+
+
+def _pairs(query: Any) -> list[tuple[int, Any]]:
+    return [(row[0], row[1]) for row in store.session().execute(query)]
+
+
+def _made() -> str:
+    """A password nobody thought of: four times four letters, about 79 bits."""
+    return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))
+
+
+def _person(person_id: int) -> Person:
+    found = store.session().get(Person, person_id)
+    if found is None:
+        abort(404)
+    return found

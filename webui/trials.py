@@ -1,0 +1,102 @@
+"""Test messages somebody waits for: asked here, sent by the notifier, shown hop by hop as they happen."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, abort, jsonify, render_template, request, url_for
+from sqlalchemy import delete
+from werkzeug.wrappers import Response
+
+from config import vault
+from domain.clock import now
+from domain.requests import Trial
+from webui import access, store
+
+blueprint = Blueprint("trials", __name__, url_prefix="/trials")
+
+PATIENCE = timedelta(seconds=5)
+GIVEN_UP = timedelta(minutes=2)
+"""The longest a test is waited for."""
+KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One step: what was done, how it went, and the seconds it took."""
+
+    name: str
+    ok: bool
+    detail: str
+    took: float
+
+
+def of_route(route_id: int) -> Trial:
+    """A test message to one address, in the caller's transaction."""
+    return _ask(Trial(route_id=route_id, asked={}))
+
+
+def of_channel(channel_id: int, address: Mapping[str, Any], *, code: str = "", language: str = "en") -> Trial:
+    """A test message, or a code, by a channel that is stored, to an address that is not yet anybody's."""
+    asked: dict[str, Any] = {"channel": channel_id, "address": dict(address), "language": language}
+    return _ask(Trial(asked=asked | ({"code": code} if code else {})))
+
+
+def unsaved(
+    kind: str, options: Mapping[str, Any], address: Mapping[str, Any], secrets: Mapping[str, str], language: str = "en"
+) -> Trial:
+    """A test message by a channel that is not stored; its secrets are sealed for this test alone."""
+    trial = Trial(id=str(uuid.uuid4()))
+    trial.asked = {"kind": kind, "options": dict(options), "address": dict(address), "language": language}
+    if secrets:
+        sealer = vault.sealer(store.settings().notifier_public)
+        trial.sealed = sealer.seal(json.dumps(dict(secrets)).encode(), f"trial:{trial.id}")
+    return _ask(trial)
+
+
+@blueprint.get("/<trial_id>")
+@access.signed_in
+def show(trial_id: str) -> str | Response:
+    """The hops as far as they have come: a page, or JSON for whoever asks for that. Only for who asked."""
+    trial = store.session().get(Trial, trial_id)
+    if trial is None or trial.asked_by != access.person().id:
+        abort(404)
+    waiting = trial.done_at is None and now() - trial.asked_at < GIVEN_UP
+    silent = trial.claimed_at is None and now() - trial.asked_at > PATIENCE
+    told: dict[str, Any] = {
+        "pending": waiting,
+        "silent": silent,
+        "sent": trial.done_at is not None and bool(trial.answer.get("sent")),
+        "done": trial.done_at is not None,
+        "sentence": str(trial.answer.get("sentence") or "")[:500],
+        "hops": [_hop(one) for one in trial.answer.get("hops", ())],
+    }
+    if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+        return jsonify(told)
+    back = access.onward(request.args.get("back") or url_for("routes.index"))
+    return render_template("trials/show.html", active="routes.index", back=back, **told)
+
+
+def _hop(row: Mapping[str, Any]) -> Hop:
+    took = row.get("took")
+    return Hop(
+        str(row.get("name"))[:200],
+        bool(row.get("ok")),
+        str(row.get("detail") or "")[:500],
+        float(took) if isinstance(took, int | float) else 0.0,
+    )
+
+
+def _ask(trial: Trial) -> Trial:
+    trial.id = trial.id or str(uuid.uuid4())
+    trial.asked_by = access.person().id
+    database = store.session()
+    database.execute(delete(Trial).where(Trial.asked_at < now() - KEPT))
+    database.add(trial)
+    store.announce("trial", trial.id)
+    return trial
