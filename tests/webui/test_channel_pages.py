@@ -205,7 +205,12 @@ def test_what_is_set_is_told_in_one_sentence(budi: Visitor, session: Session, ma
     budi.post(page, {**ROUTE, "mute": "off", "enabled": ""})
     session.expire_all()
     assert route.muted_until is None and "told nothing" in told(budi)
-    for wrong in ({"quiet_from": "25:00", "quiet_to": "6"}, {"quiet_from": "22:00"}, {"hourly": "0"}, {"severity": "all"}):
+    for wrong in (
+        {"quiet_from": "25:00", "quiet_to": "6"},
+        {"quiet_from": "22:00"},
+        {"hourly": "0"},
+        {"severity": "all"},
+    ):
         assert budi.post(page, {**ROUTE, **wrong}).status_code == 422, wrong
 
 
@@ -346,9 +351,7 @@ def test_every_reason_why_push_cannot_be_is_said(
 
 
 @pytest.mark.browser
-def test_a_tap_subscribes_this_browser(
-    person: Person, pushing: Channel, browse: OpenBrowser, session: Session
-) -> None:
+def test_a_tap_subscribes_this_browser(person: Person, pushing: Channel, browse: OpenBrowser, session: Session) -> None:
     made = json.dumps(subscription())
     stub = STUB % (f"Promise.resolve({{toJSON: () => ({made})}})", "default", "granted")
     page = on_notifications(browse(390, 844, "dark", "id-ID"), stub)

@@ -133,9 +133,7 @@ def test_an_incident_is_handed_only_to_somebody_who_sees_its_machine(
     assert budi.post(f"{page}/hand-over", {"to": person.id}, page=page).status_code == 303
 
 
-def test_nothing_that_is_shown_leads_to_a_refusal(
-    budi: Visitor, keeper: Person, town: Town, session: Session
-) -> None:
+def test_nothing_that_is_shown_leads_to_a_refusal(budi: Visitor, keeper: Person, town: Town, session: Session) -> None:
     own(town, session)
     seen, waiting = set[str](), ["/"]
     while waiting and len(seen) < 80:
