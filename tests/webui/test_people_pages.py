@@ -104,7 +104,7 @@ def own(town: Town, session: Session) -> tuple[Host, Host, Incident, Incident]:
 def test_whoever_is_in_charge_sees_and_takes_in_hand_their_own_machines_alone(
     budi: Visitor, keeper: Person, town: Town, session: Session
 ) -> None:
-    mine, other, case, hidden = own(town, session)
+    _mine, other, case, hidden = own(town, session)
     for path in ("/", "/machines", "/machines/rows", "/incidents", "/maintenance", "/notifications", "/me", "/sites"):
         page = budi.get(path)
         assert page.status_code == 200, path
