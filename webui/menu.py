@@ -11,9 +11,11 @@ PAGES = (
     ("routes.index", "bell", lazy_gettext("Notifications"), ""),
     ("maintenance.index", "calendar", lazy_gettext("Maintenance"), ""),
     ("sites.index", "map-pin", lazy_gettext("Sites"), ""),
+    ("rotas.index", "clock", lazy_gettext("On call"), ""),
     ("people.profile", "settings", lazy_gettext("Your account"), ""),
     ("credentials.index", "key", lazy_gettext("Credentials"), ADMIN),
     ("staff.index", "users", lazy_gettext("People"), ADMIN),
+    ("policies.index", "list-check", lazy_gettext("Who is told"), ADMIN),
     ("channels.index", "messages", lazy_gettext("Channels"), ADMIN),
 )
 """Endpoint, icon, name, and for whom: empty for everybody."""

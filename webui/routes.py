@@ -414,7 +414,7 @@ def _link(channel: Channel) -> str | Response:
     session, code = store.session(), ""
     if request.method == "POST":
         session.execute(remove(Linking).where((Linking.expires_at < now()) | ((Linking.person_id == access.person().id) & (Linking.channel_id == channel.id))))  # fmt: skip
-        code = _fresh()
+        code = fresh()
         session.add(Linking(code=_hash(code), channel_id=channel.id, person_id=access.person().id, made_by=access.person().id, expires_at=now() + CODE_LASTS))  # fmt: skip
         session.commit()
     told = store.setting(f"bot:{channel.id}") or {}
@@ -433,7 +433,7 @@ def _link(channel: Channel) -> str | Response:
 
 def _send_code(route: Route, channel: Channel) -> str:
     """A fresh code on its way to the address; the id of the test that carries it."""
-    session, code = store.session(), _fresh()
+    session, code = store.session(), fresh()
     session.execute(remove(Linking).where(Linking.expires_at < now()))
     session.add(
         Linking(
@@ -447,7 +447,7 @@ def _send_code(route: Route, channel: Channel) -> str:
     return trials.of_channel(channel.id, route.address, code=code, language=language.choose()).id
 
 
-def _fresh() -> str:
+def fresh() -> str:
     """A code: two times five letters, about 49 bits, good for half an hour."""
     return "-".join("".join(random.choice(LETTERS) for _ in range(5)) for _ in range(2))
 
