@@ -18,6 +18,7 @@ from webui import (
     cookies,
     credentials,
     csrf,
+    deliveries,
     discover,
     drawing,
     edit,
@@ -29,6 +30,7 @@ from webui import (
     incidents,
     language,
     loadtest,
+    lookouts,
     looks,
     machine,
     machines,
@@ -90,6 +92,8 @@ BLUEPRINTS = (
     push.blueprint,
     policies.blueprint,
     rotas.blueprint,
+    deliveries.blueprint,
+    lookouts.blueprint,
     thresholds.blueprint,
     loadtest.blueprint,
     heard.blueprint,
@@ -119,4 +123,4 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
 
 def _known() -> dict[str, Any]:
     """What every template may use beside its own."""
-    return {"person": g.get("person"), "more_pages": menu.pages}
+    return {"person": g.get("person"), "more_pages": menu.pages, "dead_letters": menu.dead_letters}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from flask import g
+from sqlalchemy.exc import SQLAlchemyError
 
+from webui import deliveries
 from webui.access import ADMIN
 from webui.language import lazy_gettext
 
@@ -11,12 +13,14 @@ PAGES = (
     ("routes.index", "bell", lazy_gettext("Notifications"), ""),
     ("maintenance.index", "calendar", lazy_gettext("Maintenance"), ""),
     ("sites.index", "map-pin", lazy_gettext("Sites"), ""),
+    ("deliveries.index", "messages", lazy_gettext("What was told"), ""),
     ("rotas.index", "clock", lazy_gettext("On call"), ""),
     ("people.profile", "settings", lazy_gettext("Your account"), ""),
     ("credentials.index", "key", lazy_gettext("Credentials"), ADMIN),
     ("staff.index", "users", lazy_gettext("People"), ADMIN),
     ("policies.index", "list-check", lazy_gettext("Who is told"), ADMIN),
-    ("channels.index", "messages", lazy_gettext("Channels"), ADMIN),
+    ("lookouts.index", "heartbeat", lazy_gettext("Signs of life"), ADMIN),
+    ("channels.index", "plug-connected", lazy_gettext("Channels"), ADMIN),
 )
 """Endpoint, icon, name, and for whom: empty for everybody."""
 
@@ -26,3 +30,14 @@ def pages() -> list[tuple[str, str, str]]:
     person = g.get("person")
     role = person.role if person else None
     return [(endpoint, icon, str(name)) for endpoint, icon, name, whose in PAGES if whose in ("", role)]
+
+
+def dead_letters() -> int:
+    """How many messages wait for an administrator, for the mark on the menu; 0 for everybody else."""
+    person = g.get("person")
+    if person is None or person.role != ADMIN:
+        return 0
+    try:
+        return deliveries.dead()
+    except SQLAlchemyError:  # the page of a fault is drawn by the same frame
+        return 0

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -249,10 +250,12 @@ def where(route: Route) -> str:
         return route.name
     if route.channel.kind == PUSH:
         return gettext("a browser")
-    for name in ("mailbox", "phone", "chat", "url"):
+    for name in ("mailbox", "phone", "chat"):
         if told.get(name):
             return str(told[name])
-    return next((str(value) for value in told.values() if value), route.channel.name)
+    if route.channel.kind == "webhook":  # what stands behind the host may be a secret
+        return urlsplit(str(told.get("url", ""))).hostname or route.channel.name
+    return route.channel.name
 
 
 def in_force(rows: list[Row]) -> str:

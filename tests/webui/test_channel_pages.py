@@ -214,6 +214,18 @@ def test_what_is_set_is_told_in_one_sentence(budi: Visitor, session: Session, ma
         assert budi.post(page, {**ROUTE, **wrong}).status_code == 422, wrong
 
 
+def test_an_address_that_is_a_secret_is_shown_to_nobody(rina: Visitor, session: Session, person: Person) -> None:
+    for kind, address in (("apprise", {"url": "slack://T0PSECRET/B/C"}), ("webhook", {"url": "https://hooks.example/T0PSECRET"})):  # fmt: skip
+        way = Channel(kind=kind, name=kind, seal_id="x")
+        session.add(way)
+        session.flush()
+        session.add(Route(person_id=person.id, channel_id=way.id, address=address, verified_at=now()))
+        session.add(Route(channel_id=way.id, address=address, verified_at=now()))
+    session.commit()
+    for path in ("/notifications", "/policies", "/policies/new", "/deliveries", "/notifications/1", "/notifications/2"):
+        assert "T0PSECRET" not in rina.get(path).text, path
+
+
 def test_nobody_reaches_anothers_address(budi: Visitor, rina: Visitor, session: Session, mail: Channel, keeper: Person) -> None:  # fmt: skip
     route = Route(person_id=keeper.id, channel_id=mail.id, address={"mailbox": "b@example.org"}, verified_at=now())
     session.add(route)

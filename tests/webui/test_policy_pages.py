@@ -69,7 +69,9 @@ def test_the_first_rule_that_fits_decides_and_rules_are_moved(
     assert rina.post("/policies/new", {**FORM, "name": "All", "division": division, **ladder}).status_code == 303
     listed = rina.get("/policies").text
     assert "Of division Gudang: nobody is told." in listed
-    assert "at once Budi and administrators; after 45" in listed or "at once administrators and Budi; after 45" in listed
+    assert (
+        "at once Budi and administrators; after 45" in listed or "at once administrators and Budi; after 45" in listed
+    )
     assert "“Nobody” decides. Nobody is told." in preview(rina, host.id)
     second = session.scalars(select(Policy).where(Policy.name == "All")).one()
     rina.post(f"/policies/{second.id}/move", {"do": "up"}, page="/policies")
@@ -103,9 +105,7 @@ def test_the_first_rule_that_fits_decides_and_rules_are_moved(
         ({"after-0": "5", "to-0": "pic", "after-1": "5", "to-1": "admins"}, "Two rungs have the same minutes"),
     ],
 )
-def test_a_faulty_rule_changes_nothing(
-    rina: Visitor, session: Session, change: dict[str, str], sentence: str
-) -> None:
+def test_a_faulty_rule_changes_nothing(rina: Visitor, session: Session, change: dict[str, str], sentence: str) -> None:
     session.add(Policy(name="Taken", position=0, zone="UTC", steps=[]))
     session.commit()
     answer = rina.post("/policies/new", {**FORM, **change})
