@@ -29,7 +29,7 @@ WEEKS = timedelta(weeks=8)
 CALENDAR = timedelta(weeks=26)
 PLACES, SPARE = 30, 2
 LONGEST_SWAP = timedelta(days=366)
-MOST_EVENTS, MOST_BYTES = 1000, 512 * 1024
+MOST_EVENTS, MOST_BYTES = 1000, 256 * 1024
 
 
 @blueprint.get("")
@@ -171,7 +171,7 @@ def delete(rota_id: int) -> Plain | str:
 def read(content: bytes, row: Rota) -> list[Shift]:
     """The shifts of a calendar: each event's title, or an attendee's address, names somebody. Raises ValueError."""
     if not content or len(content) > MOST_BYTES:
-        raise ValueError(gettext("Please choose a calendar file of at most 512 KiB."))
+        raise ValueError(gettext("Please choose a calendar file of at most 256 KiB."))
     try:
         events = list(icalendar.Calendar.from_ical(content).walk("VEVENT"))
     except (ValueError, IndexError, KeyError, TypeError):
