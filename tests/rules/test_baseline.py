@@ -27,6 +27,7 @@ from domain.baseline import (
     _Seen,
     _shrunk,
     _slot,
+    _steadied,
     _steady,
     learn,
     levels,
@@ -451,3 +452,12 @@ def test_what_would_have_been_far_more_than_sixteen_times_in_a_fortnight_has_no_
     assert cries(17, 14)
     assert not cries(17, 14.01)
     assert not _cries([_Seen(Hour(now - timedelta(hours=n), 0.1, 0.8), ZONE, now) for n in range(1, 300)], rows)
+
+
+def test_an_hour_that_is_mostly_but_not_always_nothing_has_no_share_to_differ_by() -> None:
+    found = _steadied({(False, 0): _Alike((0.0, 0.1), (1.0, 0.1), 3), (True, 0): None})
+    assert found[True, 0] is None
+    assert found[False, 0] == _Alike((0.0, pytest.approx(0.1 / math.sqrt(3))), (1.0, pytest.approx(0.1)), 3, (0.0, 0.1))
+    still = _steadied({(False, 0): _Alike((0.0, 0.0), (0.0, 0.1), 3)})[False, 0]
+    assert still is not None
+    assert still.typical == (0.0, 0.0)
