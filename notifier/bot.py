@@ -166,15 +166,18 @@ class Bot:
         *,
         reply_to: int = 0,
         buttons: Iterable[Iterable[tuple[str, str]]] = (),
+        commands: bool = False,
         seconds: float = 10.0,
     ) -> int:
         """Plain text into a chat, cut to what a message holds; `buttons` are rows of (label, data or URL).
+
+        With `commands` what looks like a command in it can be touched: only for texts of our own making.
 
         The number of the message. Raises Undelivered.
         """
         asked: dict[str, Any] = {
             "chat_id": int(chat.number),
-            "text": cut(still(words.lines(text, LIMIT)), LIMIT) or "-",
+            "text": cut(words.lines(text, LIMIT) if commands else still(words.lines(text, LIMIT)), LIMIT) or "-",
             "link_preview_options": {"is_disabled": True},
         }
         if chat.topic:

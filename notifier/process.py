@@ -28,6 +28,7 @@ from notifier import fanout, lookouts, queue, trials, watch
 from notifier.channels import catalogue
 from notifier.emergency import Emergency
 from notifier.outbox import Outbox
+from notifier.talks import Talks
 from notifier.telling import Telling
 
 _log = logging.getLogger("notifier")
@@ -60,6 +61,7 @@ class Notifier:
         )  # fmt: skip
         opener = vault.opener(settings.notifier_key)
         self._outbox = Outbox(self._pool, self._waker, Telling(settings), opener, stopped=self._stop.is_set)
+        self._talks = Talks(self._pool, self._outbox.keep, opener, settings)
         self._emergency = Emergency(
             settings.emergency, opener, settings.language, settings.zone, settings.home(), self._outbox.keep
         )
@@ -125,6 +127,7 @@ class Notifier:
                 await queue.Recovery(app, self._outbox.busy).look(at_once=True)
                 await self._together(self._route(line), self._tend(app), self._workers(app), self._stop.wait())
         finally:
+            self._talks.stop()
             await line.close()
 
     async def _together(self, *works: Awaitable[Any]) -> None:
@@ -158,6 +161,7 @@ class Notifier:
             if lost := await recovery.look():
                 _log.warning("%d deliveries under way had nobody at them; they go on.", lost)
             await asyncio.to_thread(_sweep, self._pool, self._waker)
+            await asyncio.to_thread(self._talks.follow)
 
     async def _workers(self, app: procrastinate.App) -> None:
         """One worker a channel: a slow one delays no other."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from standin import Asked, Provider, Reply, provider, said
+from tests.channels.standin import Asked, Provider, Reply, provider, said
 
 TOKEN = "123456789:AAtest-token_of-a-bot-that-is-not-there"
 

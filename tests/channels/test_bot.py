@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 import talkers
-from botapi import TOKEN, Telegram, botapi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sendings import keeping, send
-from standin import Reply, provider, said
 
 from notifier.bot import Asked, Bot, Chat, Heard, Left, Linked, Moved, Person, Poll, Pressed, parse
 from notifier.channels.base import Undelivered
 from notifier.channels.telegram import CHANNEL, Address, Options, units
 from probes.base import Keep
+from tests.channels.botapi import TOKEN, Telegram, botapi
+from tests.channels.sendings import keeping, send
+from tests.channels.standin import Reply, provider, said
 
 
 @pytest.fixture

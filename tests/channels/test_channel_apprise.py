@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import talkers
-from sendings import message, refusal, send
-from standin import Reply, provider
 
 from notifier.channels.anything import CHANNEL, SCHEMES, Address, Options
 from notifier.channels.base import Hop, Hops
 from probes.base import Keep
 from probes.doors import Doors
+from tests.channels.sendings import message, refusal, send
+from tests.channels.standin import Reply, provider
 
 HERE = Options(hosts=("127.0.0.1",))
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import talkers
-from mailserver import PASSWORD, USER, Office, office
-from sendings import keeping, message, refusal, send
-from webpeers import Authority
 
 from notifier.channels import email
 from notifier.channels.base import Fact, Hop, Hops, Place
 from notifier.channels.email import CHANNEL, Address, Options
+from tests.channels.mailserver import PASSWORD, USER, Office, office
+from tests.channels.sendings import keeping, message, refusal, send
+from tests.webpeers import Authority
 
 ANA = Address("ana@example.org")
 SECRET = {"password": PASSWORD}

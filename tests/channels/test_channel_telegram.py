@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botapi import Telegram, botapi
-from sendings import SAMPLE, message, refusal, send
-from standin import Reply, provider, said
 
 from notifier.channels import telegram
 from notifier.channels.base import Action, Fact, Hop, Hops, Message, Place, Sent
 from notifier.channels.telegram import CHANNEL, Address, Options, units
+from tests.channels.botapi import Telegram, botapi
+from tests.channels.sendings import SAMPLE, message, refusal, send
+from tests.channels.standin import Reply, provider, said
 
 BUDI, GROUP = Address("42"), Address("-1001", topic=7)
 

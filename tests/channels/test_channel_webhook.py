@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 import talkers
-from sendings import SAMPLE, keeping, message, refusal, send
-from standin import Reply, provider
-from webpeers import Authority
 
 from notifier.channels.base import Hop, Hops
 from notifier.channels.webhook import CHANNEL, Address, Options, signature
 from probes.doors import Doors
 from probes.names import Names, Place
+from tests.channels.sendings import SAMPLE, keeping, message, refusal, send
+from tests.channels.standin import Reply, provider
+from tests.webpeers import Authority
 
 HERE = Options(hosts=("127.0.0.1",))
 KEY = {"key": "shared-käy"}

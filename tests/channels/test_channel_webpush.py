@@ -16,12 +16,12 @@ import talkers
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from py_vapid import Vapid02
-from sendings import message, refusal, send
-from standin import Asked, Provider, Reply, provider
 
 from notifier.channels import webpush
 from notifier.channels.base import Action, Fact, Hop, Hops
 from notifier.channels.webpush import CHANNEL, Address, Options, fresh_pair
+from tests.channels.sendings import message, refusal, send
+from tests.channels.standin import Asked, Provider, Reply, provider
 
 PUBLIC, PRIVATE = fresh_pair()
 SECRET = {"private_key": PRIVATE}

@@ -6,11 +6,11 @@ import dataclasses
 from typing import Any
 
 import pytest
-from sendings import message, refusal, send
-from standin import Asked, Provider, Reply, provider, said
 
 from notifier.channels.base import Fact, Hop, Hops
 from notifier.channels.whatsapp import CHANNEL, Address, Options
+from tests.channels.sendings import message, refusal, send
+from tests.channels.standin import Asked, Provider, Reply, provider, said
 
 TOKEN = "EAAtest0123456789token"
 SECRET = {"token": TOKEN}

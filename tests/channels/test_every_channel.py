@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 import talkers
-from sendings import message, refusal
 from test_channel_webpush import Device
 
 from domain.options import describe, fill
 from notifier.channels import anything, catalogue, email, telegram, webhook, webpush, whatsapp
 from notifier.channels.base import Action, Channel, Fact, Hop, Hops, Message, Place
 from probes.base import Keep
+from tests.channels.sendings import message, refusal
 
 PUBLIC, PRIVATE = webpush.fresh_pair()
 TOKEN = "987654321:AA-s3cret_token-that-nobody-may-see"

@@ -1,0 +1,87 @@
+"""One thread a bot that listens, for as long as this process is the one that sends."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
+
+from config.settings import Settings
+from config.vault import Opener, VaultError
+from notifier.bot import Bot
+from notifier.channels.base import Undelivered
+from notifier.channels.telegram import Options
+from notifier.speech import Speech
+from notifier.talk import Talk, menu
+from probes.base import Keep
+
+_log = logging.getLogger("notifier")
+PAUSE, LONGEST = 5.0, 300.0
+"""Seconds after a first failure until the next try, doubled up to the longest."""
+Key = tuple[int, str, bytes]
+
+
+class Talks:
+    """The threads. They end with the process at the latest: a long poll cannot be called back."""
+
+    def __init__(self, pool: ConnectionPool[Connection[Any]], keep: Keep, opener: Opener, settings: Settings) -> None:
+        self._pool, self._keep, self._opener, self._settings = pool, keep, opener, settings
+        self._running: dict[Key, threading.Event] = {}
+
+    def follow(self) -> None:
+        """Begin with bots that are new, end with those that are gone or changed."""
+        with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(
+                "select id, options, sealed, seal_id from channel where kind = 'telegram' and enabled and sealed is not null"
+            ).fetchall()
+        wanted: dict[Key, dict[str, Any]] = {
+            (row["id"], json.dumps(row["options"], sort_keys=True), bytes(row["sealed"])): row for row in rows
+        }
+        for key in self._running.keys() - wanted.keys():
+            self._running.pop(key).set()
+        for key in wanted.keys() - self._running.keys():
+            stop = self._running[key] = threading.Event()
+            threading.Thread(target=self._listen, args=(wanted[key], stop), name="bot", daemon=True).start()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        for stop in self._running.values():
+            stop.set()
+        self._running.clear()
+
+    def _listen(self, row: dict[str, Any], stop: threading.Event) -> None:
+        pause = PAUSE
+        try:
+            secret = json.loads(self._opener.open(bytes(row["sealed"]), f"channel:{row['seal_id']}"))
+            bot = Bot(str(secret.get("token", "")), self._keep, Options(**row["options"]).api)
+        except (VaultError, ValueError, TypeError) as error:
+            _log.error("The bot cannot listen: %s", error)
+            return
+        talk, greeted = Talk(self._pool, bot, row["id"], self._settings), False
+        while not stop.is_set():
+            try:
+                if not greeted:
+                    talk, greeted = Talk(self._pool, self._greet(bot), row["id"], self._settings), True
+                offset = talk.offset()
+                poll = bot.listen(offset)
+                if stop.is_set():
+                    return
+                talk.hear(poll.heard)
+                if poll.offset != offset:
+                    talk.keep(poll.offset)
+                pause = PAUSE
+            except (Undelivered, psycopg.Error) as error:
+                _log.warning("The bot does not hear: %s", error)
+                stop.wait(pause)
+                pause = min(LONGEST, pause * 2)
+
+    def _greet(self, bot: Bot) -> Bot:
+        known = bot.whoami()
+        known.offer({"": menu(Speech("en", "UTC")), "id": menu(Speech("id", "UTC"))})
+        return known
