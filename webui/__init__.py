@@ -57,6 +57,7 @@ from webui import (
     trials,
     windows_api,
     wording,
+    wordings,
 )
 
 BODY = 1024 * 1024
@@ -94,6 +95,7 @@ BLUEPRINTS = (
     rotas.blueprint,
     deliveries.blueprint,
     lookouts.blueprint,
+    wordings.blueprint,
     thresholds.blueprint,
     loadtest.blueprint,
     heard.blueprint,

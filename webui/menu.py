@@ -20,6 +20,7 @@ PAGES = (
     ("staff.index", "users", lazy_gettext("People"), ADMIN),
     ("policies.index", "list-check", lazy_gettext("Who is told"), ADMIN),
     ("lookouts.index", "heartbeat", lazy_gettext("Signs of life"), ADMIN),
+    ("wordings.index", "pencil", lazy_gettext("Wording"), ADMIN),
     ("channels.index", "plug-connected", lazy_gettext("Channels"), ADMIN),
 )
 """Endpoint, icon, name, and for whom: empty for everybody."""
