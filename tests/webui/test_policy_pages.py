@@ -239,7 +239,9 @@ def test_the_pages_of_people_and_rules_are_for_everybody(
     host = town.machine("db-02", "10.0.0.12")
     staff = Person(login="siti", name="Siti", password_hash="", role="none")
     staff.memberships = [Membership(division=Division(name="Kantor"), role="staff")]
-    session.add(Route(channel_id=ways.id, name="Night desk", address={"mailbox": "desk@example.org"}, verified_at=now()))
+    session.add(
+        Route(channel_id=ways.id, name="Night desk", address={"mailbox": "desk@example.org"}, verified_at=now())
+    )
     session.add_all([staff, Policy(name="Nights", position=0, zone="UTC", steps=[{"after": 0, "to": ["pic", f"person:{keeper.id}"]}], from_minute=1320, to_minute=360, days=[5])])  # fmt: skip
     session.commit()
     row = shifted(rina, session, [person.id, keeper.id])
