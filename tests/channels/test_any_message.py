@@ -8,6 +8,7 @@ import json
 from email import message_from_bytes
 from email.policy import SMTP, default
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -93,3 +94,20 @@ def test_json_for_others_is_json_and_a_template_has_no_empty_part(message: Messa
 def test_what_is_safe_stays_the_same_when_it_is_made_safe_again(message: Message) -> None:
     safe = words.safe(message)
     assert words.safe(safe) == safe
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://x.example/\u202egpj.exe", "https://x.example/\u2028", "https://x.example/\ufeff", "https://x.example/\ud800", "https://u@x.example/",
+     "https:/x", "javascript:alert(1)", "data:text/html,x", "https://x.example/<b>", "https://x.example/\x00", "https://x.example:99999/",
+     "https://", "https://x.example/" + "y" * 2000, " https://x.example/", "https://x.example/'"],
+)  # fmt: skip
+def test_what_might_deceive_is_no_link(url: str) -> None:
+    assert words.link(url) == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["https://x.example", "http://10.0.0.1:8000/a?b=c&d#e", "https://[2001:db8::1]/x", "https://hök.example/ü"]
+)
+def test_what_is_a_link_stays_it(url: str) -> None:
+    assert words.link(url) == url

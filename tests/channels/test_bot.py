@@ -217,6 +217,20 @@ def test_a_spoilt_update_is_passed_over(keep: Keep) -> None:
     assert poll.offset == 7 and isinstance(only(poll), Asked)
 
 
+def test_what_was_confirmed_is_not_heard_again_even_if_it_is_sent_again(keep: Keep) -> None:
+    def update(number: int) -> dict[str, Any]:
+        person, there = {"id": 42, "is_bot": False}, {"id": 42, "type": "private"}
+        return {
+            "update_id": number,
+            "message": {"message_id": 1, "date": 1, "text": f"/x {number}", "chat": there, "from": person},
+        }
+
+    with provider(said({"ok": True, "result": [update(3), update(6)]})) as there:
+        poll = Bot(TOKEN, keep, there.url).listen(5, 0)
+    heard = only(poll)
+    assert isinstance(heard, Asked) and heard.words == ("6",) and poll.offset == 7
+
+
 def test_a_server_that_drips_holds_the_ear_no_longer_than_promised(keep: Keep) -> None:
     stop = talkers.within(20)
     with talkers.talking(talkers.dripping(b"HTTP/1.1 200 OK\r\nX: ", 0.2)) as talker, pytest.raises(Undelivered) as why:

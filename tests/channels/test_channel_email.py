@@ -271,14 +271,14 @@ def test_a_server_that_drips_its_greeting_holds_nobody_beyond_the_deadline() -> 
     assert why.kind == "later" and "Not finished within 1 s" in str(why)
 
 
-def test_a_kept_server_that_falls_silent_holds_nobody_beyond_the_deadline() -> None:
+def test_a_kept_server_that_begins_to_drip_holds_nobody_beyond_the_deadline() -> None:
     def speech(talker: talkers.Talker, line: Any) -> None:
         line.sendall(b"220 hello\r\n")
         for answer in (b"250 here\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n", b"250 taken\r\n"):
             while not line.recv(65536).endswith(b"\r\n"):
                 pass
             line.sendall(answer)
-        talker.pause(60)
+        talkers.dripping(b"250-still here\r\n", 0.1)(talker, line)
 
     with talkers.talking(speech) as talker, keeping() as keep:
         send(CHANNEL, options(talker.port), ANA, keep=keep)

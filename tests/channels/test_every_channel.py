@@ -103,6 +103,13 @@ def reset(talker: talkers.Talker, line: socket.socket) -> None:
     line.close()
 
 
+def headers_without_end(talker: talkers.Talker, line: socket.socket) -> None:
+    """Say yes at once, and never come to the end of the headers: nothing was taken yet."""
+    line.recv(10)
+    line.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
+    talkers.dripping(b"yes ", 0.2)(talker, line)
+
+
 def closing(talker: talkers.Talker, line: socket.socket) -> None:
     """Hang up at once."""
 
@@ -125,6 +132,7 @@ PEERS: dict[str, Callable[[talkers.Talker, socket.socket], None]] = {
     "silent": talkers.silent,
     "drips a line": talkers.dripping(b"220-more to come\r\n", 0.3),
     "drips a head": talkers.dripping(b"HTTP/1.1 200 OK\r\nX-A: ", 0.3),
+    "headers without end": headers_without_end,
     "drips a body": talkers.dripping(b"HTTP/1.1 400 No\r\nContent-Length: 99999\r\n\r\n", 0.05),
     "reset": reset,
     "closing": closing,
