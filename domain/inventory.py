@@ -157,7 +157,8 @@ class Setting(Table):
     """Installation-wide values.
 
     Keys: `setup_token` = {"sha256": hex of the one-time token, "made_at": ISO time} while there is no person;
-    `installation` = {"id": uuid}; `cookie_key` = {"hex": 32 bytes} for signing browser cookies.
+    `installation` = {"id": uuid}; `cookie_key` = {"hex": 32 bytes} for signing browser cookies;
+    `bot:<channel id>` = {"username"} of a Telegram bot, as the notifier found it.
     """
 
     __tablename__ = "setting"

@@ -67,7 +67,9 @@ class Talks:
         while not stop.is_set():
             try:
                 if not greeted:
-                    talk, greeted = Talk(self._pool, self._greet(bot), row["id"], self._settings), True
+                    known = self._greet(bot)
+                    talk, greeted = Talk(self._pool, known, row["id"], self._settings), True
+                    self._introduce(row["id"], known.username)
                 offset = talk.offset()
                 poll = bot.listen(offset)
                 if stop.is_set():
@@ -85,3 +87,11 @@ class Talks:
         known = bot.whoami()
         known.offer({"": menu(Speech("en", "UTC")), "id": menu(Speech("id", "UTC"))})
         return known
+
+    def _introduce(self, channel: int, username: str) -> None:
+        """Let the pages know the bot's name: the link that opens it with a code needs it."""
+        with self._pool.connection() as connection:
+            connection.execute(
+                "insert into setting (key, value) values (%s, %s::jsonb) on conflict (key) do update set value = excluded.value",
+                [f"bot:{channel}", json.dumps({"username": username})],
+            )

@@ -53,7 +53,7 @@ def logout() -> Response:
     answer = redirect(url_for("people.login"), 303)
     push.forget(answer)
     access.close_session(answer)
-    answer.headers["Clear-Site-Data"] = '"cache"'
+    answer.headers["Clear-Site-Data"] = '"cache", "storage"'  # with the worker goes its subscription
     return answer
 
 

@@ -32,6 +32,8 @@ blueprint = Blueprint("routes", __name__, url_prefix="/notifications")
 
 ADDRESS = "address-"
 CODE_LASTS = timedelta(minutes=30)
+CODES = 20
+"""Codes one person has sent within CODE_LASTS: nobody's mailbox is flooded from here."""
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Of codes: without those that are read as one another."""
 MUTES = {
@@ -135,6 +137,9 @@ def add(channel_id: int) -> Response | str | tuple[str, int]:
     form = OptionsForm(kind.address, ADDRESS)
     typed = request.form if request.method == "POST" else None
     address, fields = form.read(typed) if typed is not None else (None, form.fields())
+    if address is not None and _too_many():
+        flash(gettext("You had many codes sent just now. Wait half an hour."), "bad")
+        return redirect(url_for("routes.index"), 303)
     if address is not None:
         route = Route(person_id=access.person().id, channel_id=channel.id, address=_plain(asdict(address)))
         session = store.session()
@@ -156,6 +161,9 @@ def verify(route_id: int) -> Response | str | tuple[str, int]:
         return redirect(url_for("routes.edit", route_id=route.id))
     wrong = ""
     if request.method == "POST" and request.form.get("do") == "again":
+        if _too_many():
+            flash(gettext("You had many codes sent just now. Wait half an hour."), "bad")
+            return redirect(url_for("routes.verify", route_id=route.id), 303)
         trial = _send_code(route, route.channel)
         session.commit()
         return redirect(url_for("routes.verify", route_id=route.id, trial=trial), 303)
@@ -429,6 +437,7 @@ def _link(channel: Channel) -> str | Response:
         channel=channel,
         code=code,
         bot=bot,
+        link=f"https://t.me/{bot}?start={code}",
         have=have,
         until=now() + CODE_LASTS,
     )
@@ -448,6 +457,12 @@ def _send_code(route: Route, channel: Channel) -> str:
         )
     )
     return trials.of_channel(channel.id, route.address, code=code, language=language.choose()).id
+
+
+def _too_many() -> bool:
+    """Whether this person had so many codes sent that it is enough for now."""
+    live = select(func.count()).select_from(Linking).where(Linking.made_by == access.person().id, Linking.expires_at > now())  # fmt: skip
+    return (store.session().scalar(live) or 0) >= CODES
 
 
 def fresh() -> str:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from config import vault
 from config.settings import Settings
 from domain.clock import now
-from domain.inventory import Division, Person
+from domain.inventory import Division, Person, Setting
 from domain.recipients import Channel, Linking, Route
 from domain.records import Incident
 from domain.requests import Trial
@@ -180,6 +180,23 @@ def test_a_code_that_is_old_or_somebody_elses_opens_nothing(
     assert budi.post(f"/notifications/{route.id}/code", {"code": code}).status_code == 422
     session.expire_all()
     assert route.verified_at is None
+
+
+def test_nobodys_mailbox_is_flooded_with_codes(budi: Visitor, session: Session, mail: Channel) -> None:
+    for number in range(25):
+        budi.post(f"/notifications/add/{mail.id}", {"address-mailbox": f"victim{number}@example.org"})
+    assert len(session.scalars(select(Trial)).all()) == 20
+    assert "many codes" in budi.get("/notifications").text
+
+
+def test_the_link_to_a_bot_is_shown_once_its_name_is_known(budi: Visitor, session: Session) -> None:
+    bot = Channel(kind="telegram", name="Telegram", seal_id="x")
+    session.add(bot)
+    session.commit()
+    assert "t.me" not in budi.post(f"/notifications/add/{bot.id}", {}).text
+    session.add(Setting(key=f"bot:{bot.id}", value={"username": "pantau_test_bot"}))
+    session.commit()
+    assert "https://t.me/pantau_test_bot?start=" in budi.post(f"/notifications/add/{bot.id}", {}).text
 
 
 def told(visitor: Visitor) -> str:
