@@ -54,6 +54,7 @@ class Delivery(Table):
         CheckConstraint("state in ('waiting', 'sending', 'sent', 'dropped', 'dead')", name="state"),
         Index("delivery_open_idx", "route_id", "id", postgresql_where=text("state in ('waiting', 'sending')")),
         Index("delivery_made_at_idx", "made_at"),
+        Index("delivery_dead_idx", "made_at", postgresql_where=text("state = 'dead'")),
     )
 
 
