@@ -34,6 +34,8 @@ from notifier.telling import Telling
 _log = logging.getLogger("notifier")
 LEADER = 0x50544E4F
 """The advisory lock of the one notifier that sends."""
+TRIALS = 4
+"""Tests under way at once."""
 WATCH, SWEEP, LISTEN = 5.0, 2.0, 1.0
 """Seconds between two looks at the watching, at work nobody does, and at what is due without anybody having called."""
 
@@ -52,9 +54,8 @@ class Notifier:
         self._stop = asyncio.Event()
         self._leads = True  # until another one is seen to lead: with PostgreSQL away nobody can know better
         self._waker = queue.Waker()
-        self._threads = {
-            kind: ThreadPoolExecutor(channel.seats, thread_name_prefix=kind) for kind, channel in catalogue().items()
-        }
+        self._threads: dict[int, ThreadPoolExecutor] = {}
+        self._trials = ThreadPoolExecutor(TRIALS, thread_name_prefix="trial")
         self._pool: ConnectionPool[Connection[Any]] = ConnectionPool(
             self._url, min_size=1, max_size=24, timeout=10, open=False, check=ConnectionPool.check_connection,
             kwargs={"application_name": "pantau notifier", "connect_timeout": 3, "options": "-c statement_timeout=30000"},
@@ -91,7 +92,7 @@ class Notifier:
             await watching
         engine.dispose()
         await asyncio.to_thread(self._pool.close, 2.0)
-        for threads in self._threads.values():
+        for threads in (*self._threads.values(), self._trials):
             threads.shutdown(wait=False, cancel_futures=True)
         return 0
 
@@ -149,7 +150,7 @@ class Notifier:
         while True:
             while await asyncio.to_thread(_turn, self._pool, self._waker):
                 pass
-            await asyncio.to_thread(trials.serve, self._pool, self._outbox, self._threads)
+            await asyncio.to_thread(trials.serve, self._pool, self._outbox, self._trials)
             async for _ in line.notifies(timeout=LISTEN, stop_after=1):
                 pass
 
@@ -164,21 +165,41 @@ class Notifier:
             await asyncio.to_thread(self._talks.follow)
 
     async def _workers(self, app: procrastinate.App) -> None:
-        """One worker a channel: a slow one delays no other."""
-        await self._together(
-            *(
-                app.run_worker_async(
-                    queues=[kind], name=kind, concurrency=channel.seats, install_signal_handlers=False,
-                    delete_jobs="always", fetch_job_polling_interval=queue.POLL, update_heartbeat_interval=10.0,
-                )
-                for kind, channel in catalogue().items()
-            )
+        """Workers of its own for every channel there is: a slow one delays no other."""
+        tasks: dict[int, asyncio.Task[None]] = {}
+        try:
+            while True:
+                channels = await asyncio.to_thread(_channels, self._pool)
+                for gone in tasks.keys() - channels.keys():
+                    tasks.pop(gone).cancel()
+                for id, kind in channels.items():
+                    if id not in tasks and kind in catalogue():
+                        tasks[id] = asyncio.create_task(
+                            self._work(app, id, catalogue()[kind].seats), name=f"{kind} {id}"
+                        )
+                await asyncio.sleep(SWEEP)
+                for task in tasks.values():
+                    if task.done():
+                        return task.result()
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def _work(self, app: procrastinate.App, channel: int, seats: int) -> None:
+        """What one channel sends, until cancelled."""
+        if channel not in self._threads:
+            self._threads[channel] = ThreadPoolExecutor(seats, thread_name_prefix=queue.name_of(channel))
+        await app.run_worker_async(
+            queues=[queue.name_of(channel)], name=queue.name_of(channel), concurrency=seats,
+            install_signal_handlers=False, delete_jobs="always", fetch_job_polling_interval=queue.POLL,
+            update_heartbeat_interval=10.0,
         )  # fmt: skip
 
     async def _send(self, route: int) -> None:
         """The work of one job, on its channel's threads."""
         try:
-            threads = self._threads.get(await asyncio.to_thread(_kind, self._pool, route))
+            threads = self._threads.get(await asyncio.to_thread(_channel, self._pool, route))
             if threads is not None:
                 await asyncio.get_running_loop().run_in_executor(threads, self._outbox.send, route)
         except psycopg.OperationalError as error:
@@ -224,12 +245,16 @@ def _sweep(pool: ConnectionPool[Connection[Any]], waker: queue.Waker) -> int:
         return queue.sweep(connection, waker, clock.now())
 
 
-def _kind(pool: ConnectionPool[Connection[Any]], route: int) -> str:
+def _channel(pool: ConnectionPool[Connection[Any]], route: int) -> int:
     with pool.connection() as connection:
-        found = connection.execute(
-            "select c.kind from route r join channel c on c.id = r.channel_id where r.id = %s", [route]
-        ).fetchone()
-    return str(found[0]) if found else ""
+        found = connection.execute("select channel_id from route where id = %s", [route]).fetchone()
+    return found[0] if found else 0
+
+
+def _channels(pool: ConnectionPool[Connection[Any]]) -> dict[int, str]:
+    """Every channel and its kind; one that is switched off too, for what waits on it is to be dropped."""
+    with pool.connection() as connection:
+        return dict(connection.execute("select id, kind from channel").fetchall())
 
 
 def _installation(pool: ConnectionPool[Connection[Any]]) -> str:

@@ -51,10 +51,8 @@ class Waker:
         if not routes:
             return
         with connection.cursor(row_factory=dict_row) as cursor:
-            kinds = cursor.execute(
-                "select r.id, c.kind from route r join channel c on c.id = r.channel_id where r.id = any(%s)"
-                " order by r.id for no key update of r",
-                [sorted(routes)],
+            found = cursor.execute(
+                "select id, channel_id from route where id = any(%s) order by id for no key update", [sorted(routes)]
             ).fetchall()
             earlier = cursor.execute(
                 "delete from procrastinate_jobs where status = 'todo' and queueing_lock = any(%s)"
@@ -62,12 +60,22 @@ class Waker:
                 [[lock(route) for route in routes]],
             ).fetchall()
         known = {row["queueing_lock"]: row["at"] for row in earlier}
-        for row in kinds:
+        for row in found:
             name, at = lock(row["id"]), routes[row["id"]]
             at = min(at, known.get(name, at))
             self._app.configure_task(
-                TASK, queue=row["kind"], lock=name, queueing_lock=name, schedule_at=at, connection=connection
+                TASK,
+                queue=name_of(row["channel_id"]),
+                lock=name,
+                queueing_lock=name,
+                schedule_at=at,
+                connection=connection,
             ).defer(route=row["id"])
+
+
+def name_of(channel: int) -> str:
+    """The queue of a channel: each has its own workers, so that a slow one delays no other."""
+    return f"channel:{channel}"
 
 
 def lock(route: int) -> str:
@@ -76,11 +84,11 @@ def lock(route: int) -> str:
 
 
 class Recovery:
-    """Gives work that nobody does back to the queue.
+    """Takes work that nobody does out of the queue; `sweep` puts it in again.
 
     This process is the only one that sends (it holds the lock), so whatever is under way in the queue and not here is
     the work of a dead process, or of one of ours that could not say that it ended. It must be seen so twice: a job
-    that was fetched a moment ago has not begun yet.
+    that was fetched a moment ago has not begun yet. It cannot go back as it is: another job of its route may wait.
     """
 
     def __init__(self, app: procrastinate.App, running: Collection[int]) -> None:
@@ -88,7 +96,7 @@ class Recovery:
         self._suspects: set[int] = set()
 
     async def look(self, at_once: bool = False) -> int:
-        """One look; with `at_once` (nothing can have begun here yet) without a second one. How much was given back."""
+        """One look; with `at_once` (nothing can have begun here yet) without a second one. How much was taken out."""
         manager = self._app.job_manager
         jobs = {
             job.id: job
@@ -99,7 +107,7 @@ class Recovery:
         self._suspects = set(jobs)
         for job in lost:
             with contextlib.suppress(procrastinate.exceptions.ConnectorException):  # it ended just now
-                await manager.retry_job(job)
+                await manager.finish_job(job, Status.FAILED, delete_job=True)
         return len(lost)
 
 

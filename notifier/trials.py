@@ -26,8 +26,8 @@ Row = dict[str, Any]
 KEPT = "7 days"
 
 
-def serve(pool: ConnectionPool[Connection[Any]], outbox: Outbox, threads: Mapping[str, ThreadPoolExecutor]) -> int:
-    """Begin whatever was asked for; each runs on its channel's threads. How many."""
+def serve(pool: ConnectionPool[Connection[Any]], outbox: Outbox, threads: ThreadPoolExecutor) -> int:
+    """Begin whatever was asked for, on threads of its own. How many."""
     with pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
         asked = cursor.execute(
             "update trial set claimed_at = now() where id in (select id from trial where claimed_at is null"
@@ -36,12 +36,7 @@ def serve(pool: ConnectionPool[Connection[Any]], outbox: Outbox, threads: Mappin
         if asked:
             cursor.execute("delete from trial where asked_at < now() - %s::interval", [KEPT])
     for row in asked:
-        trial = Trial(pool, outbox, row)
-        kind = trial.kind()
-        if kind in threads:
-            threads[kind].submit(trial.run)
-        else:
-            trial.end(False, f"This Pantau knows no channel of the kind {kind}.")
+        threads.submit(Trial(pool, outbox, row).run)
     return len(asked)
 
 
@@ -77,7 +72,9 @@ class Trial:
 
     def _send(self) -> str:
         asked, route = self._row["asked"], self._route or {}
-        channel = catalogue()[self.kind()]
+        channel = catalogue().get(self.kind())
+        if channel is None:
+            raise Undelivered(f"This Pantau knows no channel of the kind '{self.kind()}'.", "setup")
         options, address = (
             route.get("options", asked.get("options", {})),
             route.get("address", asked.get("address", {})),
