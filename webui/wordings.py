@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from werkzeug.wrappers import Response
 
 from domain.clock import now
+from domain.inventory import Host
 from domain.recipients import Wording
 from domain.records import Notice
 from notifier.channels.base import Message
@@ -61,6 +62,7 @@ def edit(kind: str, language: str) -> Response | str | tuple[str, int]:
     story, reader = _story(kind, told), Reader(Speech(language, store.settings().zone), store.settings().home())
     usual = word([story], reader, "preview", now())
     draft = Draft(request.form if request.method == "POST" else None)
+    names = _named(told)
     title = draft.text(Field("title", gettext("Title"), value=row.title if row else "{{ name }}: {{ state }}", required=True), LONGEST_TITLE)  # fmt: skip
     body = draft.text(Field("body", gettext("Text"), "lines", value=row.body if row else "{{ state }} {{ since }}. {{ cause }}", required=True), LONGEST_TEMPLATE)  # fmt: skip
     tried = None
@@ -85,10 +87,16 @@ def edit(kind: str, language: str) -> Response | str | tuple[str, int]:
         tried=tried,
         usual=usual,
         values=variables(story, reader, now()),
-        notices=[(one.id, f"{clock(one.at)} {one.subject}") for one in told],
+        notices=[(one.id, f"{clock(one.at)} {names.get(one.host_id, '')}".strip()) for one in told],
         chosen=story.notice,
     )
     return page if request.method == "GET" or tried is not None else (page, 422)
+
+
+def _named(told: list[Notice]) -> dict[int | None, str]:
+    """The names of the machines these notices are about."""
+    ids = {one.host_id for one in told if one.host_id}
+    return {id: name for id, name in store.session().execute(select(Host.id, Host.name).where(Host.id.in_(ids)))}  # noqa: C416
 
 
 def _tried(draft: Draft, wording: tuple[str, str], story: Story, reader: Reader) -> Message | None:
