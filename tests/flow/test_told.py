@@ -205,3 +205,50 @@ def test_a_second_notifier_stands_by_and_takes_over(village: Village) -> None:
             village.well(machine)
             until(lambda: len(post.taken) == 2)
         assert subjects(post.taken, "rina@example.org") == ["db-02 is down", "db-02 is up again"]
+
+
+def test_one_poisoned_message_among_a_thousand_is_a_dead_letter_and_999_arrive(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        machine = village.machine("db-02", "finance")
+        village.ask(
+            "with made as (insert into person (login, name, password_hash, role, language)"
+            " select 'p' || n, 'P' || n, 'x', 'staff', case when n = 500 then 'id' else 'en' end"
+            " from generate_series(1, 1000) as n returning id, login),"
+            " joined as (insert into membership select made.id, division.id, 'staff' from made, division where name = 'finance')"
+            " insert into route (person_id, channel_id, address, verified_at)"
+            " select id, %s, jsonb_build_object('mailbox', login || '@example.org'), now() from made",
+            channel,
+        )
+        village.ask(
+            "insert into wording (kind, language, title, body) values ('problem', 'id', '{{ nothing_there }}', 'x')"
+        )
+        with village.notifier() as process:
+            village.trouble(machine)
+            until(lambda: village.one("select count(*) from delivery where state in ('sent', 'dead')") == 1000, 120)
+            assert process.poll() is None
+        assert len({mail.to[0] for mail in post.taken}) == len(post.taken) == 999
+        (dead,) = village.ask(
+            "select p.login from delivery d join person p on p.id = d.person_id where d.state = 'dead'"
+        )
+        assert dead["login"] == "p500"
+
+
+def test_after_a_long_outage_of_a_channel_one_digest_says_what_still_holds(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        rina = village.person("rina", finance="pic")
+        village.route(rina, channel, {"mailbox": "rina@example.org"})
+        hosts = [village.machine(f"db-0{number}", "finance") for number in range(4)]
+        post.refuse["MAIL"] = "421 4.3.2 shutting down"
+        with village.notifier():
+            for host in hosts:
+                village.trouble(host, ago=2 * 3600)
+            until(lambda: village.ask("select 1 from delivery where attempts > 0 and state = 'waiting'"))
+            village.well(hosts[0])
+            until(lambda: village.one("select count(*) from delivery") == 5)
+            post.refuse.clear()
+            until(lambda: post.taken, 60)
+            until(lambda: village.one("select count(*) from delivery where state in ('waiting', 'sending')") == 0)
+        assert subjects(post.taken, "rina@example.org") == ["3 problems"]
+        assert "db-00" not in post.taken[0].raw.decode()
