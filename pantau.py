@@ -581,15 +581,13 @@ def maintenance() -> None:
     """Maintenance: looks go on, messages do not, and its time does not count."""
 
 
-_KINDS = ("host", "group", "division", "everything")
-
-
 @maintenance.command("start")
 @click.argument("name", required=False)
 @click.option("--for", "lasts", default="1h", show_default=True, help="How long: 90m, 2h, 1h 30m, 1d.")
 @click.option("--note", default="", help="Why.")
 @click.option("--group", "kind", flag_value="group", help="NAME is a group.")
 @click.option("--division", "kind", flag_value="division", help="NAME is a division.")
+@click.option("--site", "kind", flag_value="site", help="NAME is a site.")
 @click.option("--everything", "kind", flag_value="everything", help="Every machine; without NAME.")
 @click.option("--host", "kind", flag_value="host", default="host", help="NAME is a machine (the default).")
 @click.pass_context
@@ -600,7 +598,9 @@ def start_maintenance(context: click.Context, name: str | None, lasts: str, note
     from webui import windows
 
     if (name is None) is not (kind == "everything"):
-        raise click.UsageError("Name a machine, or a group with --group; --everything stands without a name.")
+        raise click.UsageError(
+            "Name a machine, or something with --group, --division or --site; --everything stands without a name."
+        )
     settings = settings_from(context)
     with open_session(settings) as session:
         try:

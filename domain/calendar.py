@@ -88,20 +88,23 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A rule and whom it is for: one host, one group, one division, or, with none of them, every machine."""
+    """A rule and whom it is for: one host, group, division or site, or, with none of them, every machine."""
 
     id: int
     rule: Rule
     host: int | None = None
     group: int | None = None
     division: int | None = None
+    site: int | None = None
 
     def aims_at(self, place: Place) -> bool:
-        """Whether it was made for this machine, itself or by its group or division."""
+        """Whether it was made for this machine, itself or by its group, division or site."""
         if self.host is not None:
             return place.id == self.host
         if self.group is not None:
             return self.group in place.groups
+        if self.site is not None:
+            return place.site == self.site
         return self.division is None or place.division == self.division
 
 
@@ -114,6 +117,7 @@ class Place:
     division: int | None = None
     parents: frozenset[int] = frozenset()
     downs: tuple[datetime, ...] = ()
+    site: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -400,7 +400,7 @@ class LoadTest(Table):
 
 
 class Window(Table):
-    """Maintenance (R11) on exactly one of a host, a group, a division, or `everything`; domain.calendar computes it.
+    """Maintenance (R11) on exactly one of a host, a group, a division, a site, or `everything`; domain.calendar computes it.
 
     `kind` and `options` are those of calendar.read; `note` says why, in the words of whoever made it. From `ended_at`
     on nothing of it counts; occurrences that began before `resumes_at` were ended early, later ones come.
@@ -416,6 +416,7 @@ class Window(Table):
     host_id: Mapped[int | None] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), index=True)
     group_id: Mapped[int | None] = mapped_column(ForeignKey("host_group.id", ondelete="CASCADE"), index=True)
     division_id: Mapped[int | None] = mapped_column(ForeignKey("division.id", ondelete="CASCADE"), index=True)
+    site_id: Mapped[int | None] = mapped_column(ForeignKey("site.id", ondelete="CASCADE"), index=True)
     everything: Mapped[bool] = mapped_column(server_default=text("false"))
     made_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
     made_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -426,12 +427,15 @@ class Window(Table):
     host: Mapped[Host | None] = relationship()
     group: Mapped[HostGroup | None] = relationship()
     division: Mapped[Division | None] = relationship()
+    site: Mapped[Site | None] = relationship()
     maker: Mapped[Person | None] = relationship(foreign_keys=[made_by])
     ender: Mapped[Person | None] = relationship(foreign_keys=[ended_by])
 
     __table_args__ = (
         CheckConstraint("kind in ('once', 'weekly', 'cron')", name="kind"),
-        CheckConstraint("num_nonnulls(host_id, group_id, division_id) + everything::int = 1", name="one_target"),
+        CheckConstraint(
+            "num_nonnulls(host_id, group_id, division_id, site_id) + everything::int = 1", name="one_target"
+        ),
     )
 
 

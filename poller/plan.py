@@ -254,7 +254,7 @@ def _windows(session: Session) -> tuple[calendar.Window, ...]:
         except ValueError as error:
             _log.warning("Maintenance window %d is left out: %s", row.id, error)
             continue
-        found.append(calendar.Window(row.id, rule, row.host_id, row.group_id, row.division_id))
+        found.append(calendar.Window(row.id, rule, row.host_id, row.group_id, row.division_id, row.site_id))
     return tuple(found)
 
 
@@ -266,8 +266,8 @@ def _places(session: Session) -> dict[int, Place]:
     for host_id, parent_id in session.execute(select(host_parent.c.host_id, host_parent.c.parent_id)):
         parents[host_id].add(parent_id)
     return {
-        id: Place(id, frozenset(groups[id]), division, frozenset(parents[id]))
-        for id, division in session.execute(select(Host.id, Host.division_id))
+        id: Place(id, frozenset(groups[id]), division, frozenset(parents[id]), site=site)
+        for id, division, site in session.execute(select(Host.id, Host.division_id, Host.site_id))
     }
 
 

@@ -198,6 +198,7 @@ class _Work:
             "host": {name: row.id for name, row in self._hosts.items()},
             "group": {name: row.id for name, row in self._groups.items()},
             "division": {name: row.id for name, row in self._divisions.items()},
+            "site": {name: row.id for name, row in self._sites.items()},
         }
         try:
             yield from repeated.make_true(self._session, entries, ids, self._prune)

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from domain import calendar
 from domain.calendar import Rule, Span
 from domain.clock import now
-from domain.inventory import Division, Host, HostGroup, Window
+from domain.inventory import Division, Host, HostGroup, Site, Window
 from webui import access, board, store, windows
 from webui.language import gettext, lazy_gettext
 from webui.wording import moment, span
@@ -202,6 +202,7 @@ def _form(typed: MultiDict[str, str], wrong: str, coming: list[Span] | tuple[()]
             ("host", Host, gettext("Machines")),
             ("group", HostGroup, gettext("Groups")),
             ("division", Division, gettext("Divisions")),
+            ("site", Site, gettext("Sites")),
         )
     ]  # fmt: skip
     return render_template(

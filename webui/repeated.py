@@ -47,7 +47,7 @@ def export(session: Session) -> list[Repeated]:
 def make_true(
     session: Session, entries: Sequence[Repeated], ids: Mapping[str, Mapping[str, int]], prune: bool
 ) -> Iterator[str]:
-    """The changes as lines. `ids` are host, group and division ids by name. Raises ValueError with one sentence."""
+    """The changes as lines. `ids` are those of hosts, groups, divisions and sites by name. Raises ValueError with one sentence."""
     there, named = _there(session), set()
     for entry in entries:
         if entry.key in named:
@@ -75,7 +75,7 @@ def _there(session: Session) -> dict[Key, Window]:
     rows = session.scalars(
         select(Window)
         .where(Window.kind != "once", Window.ended_at.is_(None), Window.note != "")
-        .options(joinedload(Window.host), joinedload(Window.group), joinedload(Window.division))
+        .options(*(joinedload(getattr(Window, kind)) for kind in windows.TARGETS))
         .order_by(Window.id)
     )
     found: dict[Key, Window] = {}

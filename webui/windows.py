@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from domain import calendar
 from domain.calendar import Rule, Span
-from domain.inventory import Division, Host, HostGroup, Window
+from domain.inventory import Division, Host, HostGroup, Site, Window
 from webui.language import gettext, locale
 from webui.wording import moment, span
 
@@ -21,10 +21,11 @@ NEXT = 5
 KEPT = timedelta(days=30)
 """For so long what is over is listed."""
 LONGEST_NOTE = 500
-TARGETS: dict[str, type[Host] | type[HostGroup] | type[Division]] = {
+TARGETS: dict[str, type[Host] | type[HostGroup] | type[Division] | type[Site]] = {
     "host": Host,
     "group": HostGroup,
     "division": Division,
+    "site": Site,
 }
 
 
@@ -49,7 +50,7 @@ class Stretch:
 
 
 def make(session: Session, rule: Rule, target: tuple[str, int | None], note: str, person_id: int | None) -> Window:
-    """A new window on (host | group | division | everything, id). The poller hears of it at commit."""
+    """A new window on (host | group | division | site | everything, id). The poller hears of it at commit."""
     kind, id = target
     row = Window(
         note=note.strip()[:LONGEST_NOTE],
@@ -59,6 +60,7 @@ def make(session: Session, rule: Rule, target: tuple[str, int | None], note: str
         host_id=id if kind == "host" else None,
         group_id=id if kind == "group" else None,
         division_id=id if kind == "division" else None,
+        site_id=id if kind == "site" else None,
         everything=kind == "everything",
         made_by=person_id,
     )
@@ -105,9 +107,7 @@ def stand(row: Window, at: datetime) -> Stretch:
 
 def listed(session: Session, at: datetime, only: Any = None) -> tuple[list[Stretch], list[Stretch], list[Stretch]]:
     """(running, coming, over): by end, by beginning, newest first; what is over at most KEPT long ago."""
-    wanted = select(Window).options(
-        joinedload(Window.host), joinedload(Window.group), joinedload(Window.division), joinedload(Window.maker)
-    )
+    wanted = select(Window).options(*(joinedload(getattr(Window, kind)) for kind in TARGETS), joinedload(Window.maker))
     if only is not None:
         wanted = wanted.where(only)
     found = [stand(row, at) for row in session.scalars(wanted.order_by(Window.made_at.desc()))]
@@ -132,7 +132,7 @@ def find(session: Session, kind: str, name: str) -> tuple[str, int | None]:
     if kind == "everything":
         return kind, None
     if kind not in TARGETS:
-        raise ValueError(f"a window is on a host, a group, a division or everything, not on a '{kind}'.")
+        raise ValueError(f"a window is on a host, a group, a division, a site or everything, not on a '{kind}'.")
     table = TARGETS[kind]
     found = session.scalar(select(table.id).where(table.name == name))
     if found is None:
@@ -148,6 +148,8 @@ def target(row: Window) -> str:
         return gettext("Group %(name)s", name=row.group.name)
     if row.division is not None:
         return gettext("Division %(name)s", name=row.division.name)
+    if row.site is not None:
+        return gettext("Site %(name)s", name=row.site.name)
     return gettext("Everything")
 
 

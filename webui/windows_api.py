@@ -16,7 +16,7 @@ from webui import access, faults, store, windows
 
 blueprint = Blueprint("windows_api", __name__, url_prefix="/api/maintenance")
 
-OWN = {"host", "group", "division", "everything", "note", "for", "zone", "kind"}
+OWN = {"host", "group", "division", "site", "everything", "note", "for", "zone", "kind"}
 
 
 @blueprint.get("")
@@ -68,9 +68,9 @@ def end(window_id: int) -> tuple[Response, int]:
 
 
 def _aim(asked: dict[str, Any]) -> tuple[str, int | None]:
-    named = [kind for kind in ("host", "group", "division", "everything") if asked.get(kind)]
+    named = [kind for kind in ("host", "group", "division", "site", "everything") if asked.get(kind)]
     if len(named) != 1:
-        raise ValueError("name exactly one of host, group, division and everything.")
+        raise ValueError("name exactly one of host, group, division, site and everything.")
     value = asked[named[0]]
     if named[0] == "everything" and value is not True:
         raise ValueError("'everything' is true or left out.")

@@ -351,6 +351,7 @@ class Repeated(Part):
     host: Name | None = None
     group: Name | None = None
     division: Name | None = None
+    site: Name | None = None
     everything: Yes = False
     weekdays: tuple[str, ...] = ()
     at: str = ""
@@ -361,8 +362,8 @@ class Repeated(Part):
 
     @model_validator(mode="after")
     def _holds(self) -> Repeated:
-        if sum(one is not None for one in (self.host, self.group, self.division)) + self.everything != 1:
-            raise ValueError("is for exactly one host, group or division, or for everything")
+        if sum(one is not None for one in (self.host, self.group, self.division, self.site)) + self.everything != 1:
+            raise ValueError("is for exactly one host, group, division or site, or for everything")
         if bool(self.weekdays or self.at) == bool(self.expression):
             raise ValueError("takes either weekdays and at, or an expression")
         self.rule()
@@ -379,7 +380,7 @@ class Repeated(Part):
     @property
     def key(self) -> tuple[str, str, str]:
         """What makes it the same window when its times are edited: its name, and what it is for."""
-        named = [(kind, getattr(self, kind)) for kind in ("host", "group", "division") if getattr(self, kind)]
+        named = [(kind, getattr(self, kind)) for kind in ("host", "group", "division", "site") if getattr(self, kind)]
         kind, target = named[0] if named else ("everything", "")
         return self.name, kind, target
 

@@ -523,12 +523,13 @@ def test_a_circle_of_parents_ends() -> None:
     assert set(calendar.muted([Window(1, ON, host=3)], world, NOW)) == {3}
 
 
-def test_a_window_may_be_for_a_group_a_division_or_everything() -> None:
+def test_a_window_may_be_for_a_group_a_division_a_site_or_everything() -> None:
     world = {
         1: Place(1, groups=frozenset({5})),
         2: Place(2, division=9),
-        3: Place(3, groups=frozenset({6}), division=8),
+        3: Place(3, groups=frozenset({6}), division=8, site=4),
     }
+    assert set(calendar.muted([Window(1, ON, site=4)], world, NOW)) == {3}
     assert set(calendar.muted([Window(1, ON, group=5)], world, NOW)) == {1}
     assert set(calendar.muted([Window(1, ON, division=9)], world, NOW)) == {2}
     assert set(calendar.muted([Window(1, ON)], world, NOW)) == {1, 2, 3}

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from domain.clock import now
-from domain.inventory import Division, HostGroup, Person, Window
+from domain.inventory import Division, HostGroup, Person, Site, Window
 from domain.records import StateInterval
 from poller import plan
 from tests.webui.cast import OpenBrowser, Town, Visitor
@@ -190,13 +190,15 @@ def test_a_script_begins_lists_and_ends(rina: Visitor, town: Town, session: Sess
     assert call(rina, "/api/maintenance/4711/end", {})[0] == 404
 
 
-def test_a_script_plans_for_groups_divisions_and_everything(rina: Visitor, session: Session) -> None:
-    session.add_all([HostGroup(name="Gudang"), Division(name="IT")])
+def test_a_script_plans_for_groups_divisions_sites_and_everything(rina: Visitor, session: Session) -> None:
+    session.add_all([HostGroup(name="Gudang"), Division(name="IT"), Site(name="Bandung")])
     session.commit()
     weekly = {"kind": "weekly", "weekdays": ["sun"], "at": "02:00", "duration": "2h", "zone": "Europe/Berlin"}
     code, made = call(rina, "/api/maintenance", {"group": "Gudang", **weekly, "flexible": True, "lasts": "30m"})
     assert (code, made["group"], made["lasts"], made["zone"]) == (201, "Gudang", 1800, "Europe/Berlin")
     assert call(rina, "/api/maintenance", {"division": "IT", **weekly})[0] == 201
+    code, made = call(rina, "/api/maintenance", {"site": "Bandung", **weekly})
+    assert (code, made["site"]) == (201, "Bandung") and "Site Bandung" in rina.get("/maintenance").text
     code, made = call(rina, "/api/maintenance", {"everything": True, "until": "2030-01-01T00:00+07:00"})
     assert (code, made) == (422, {
         "status": 422, "title": "Unprocessable Entity",
