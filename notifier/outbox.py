@@ -317,9 +317,15 @@ def _mark(cursor: Cursor[Any], work: Work, sent: Sent, now: datetime) -> None:
     """It was taken: what this receiver was last told moves with it (R12)."""
     carrier = work.rows[0]["id"]
     cursor.execute(
-        "update delivery set state = 'sent', leased_until = null, sent_at = %s, ref = %s, digest = %s, detail = ''"
+        "update delivery set state = 'sent', leased_until = null, sent_at = %s, ref = %s, digest = %s, detail = %s"
         " where id = any(%s)",
-        [now, sent.ref[:200], carrier if len(work.rows) > 1 else None, [row["id"] for row in work.rows]],
+        [
+            now,
+            sent.ref[:200],
+            carrier if len(work.rows) > 1 else None,
+            sent.note[:500],
+            [row["id"] for row in work.rows],
+        ],
     )
     route = work.route["id"]
     _forget(cursor, route, [row["subject"] for row in work.rows if not stands(row["kind"], row["n_state"])])

@@ -30,6 +30,7 @@ from notifier.emergency import Emergency
 from notifier.outbox import Outbox
 from notifier.talks import Talks
 from notifier.telling import Telling
+from probes.doors import Doors
 
 _log = logging.getLogger("notifier")
 LEADER = 0x50544E4F
@@ -62,6 +63,8 @@ class Notifier:
         )  # fmt: skip
         opener = vault.opener(settings.notifier_key)
         self._outbox = Outbox(self._pool, self._waker, Telling(settings), opener, stopped=self._stop.is_set)
+        own = [("127.0.0.1", settings.port), ("::1", settings.port)]
+        self._outbox.keep.get(("doors",), lambda: Doors(own))  # no webhook may lead to our own pages
         self._talks = Talks(self._pool, self._outbox.keep, opener, settings)
         self._emergency = Emergency(
             settings.emergency, opener, settings.language, settings.zone, settings.home(), self._outbox.keep
