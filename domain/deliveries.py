@@ -29,6 +29,7 @@ class Delivery(Table):
     `waiting` for `due_at` -> `sending`, leased until `leased_until` -> `sent`; or `dropped` (it needs no telling any more:
     `detail` says why) or `dead` (it cannot be delivered; an admin may send it again). `digest` is the delivery whose
     message told of this one too. `ref` is the provider's name for the message. `step` is the rung of the ladder.
+    `unsure`: the last attempt may have been taken although nobody said so (the line was cut, the process died).
     """
 
     __tablename__ = "delivery"
@@ -43,6 +44,7 @@ class Delivery(Table):
     made_at: Mapped[datetime] = mapped_column(server_default=func.now())
     due_at: Mapped[datetime] = mapped_column(server_default=func.now())
     leased_until: Mapped[datetime | None]
+    unsure: Mapped[bool] = mapped_column(server_default=text("false"))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     sent_at: Mapped[datetime | None]
     digest: Mapped[int | None] = mapped_column(BigInteger)

@@ -35,7 +35,7 @@ STOPPED = frozenset({"problem", "check_problem", "reminder", "flap_start", "dige
 class Pending:
     """One delivery that waits. `kind`, `subject`, `state`, `since`, `at` are its notice's; `in_hand`, `over` its incident's.
 
-    `step` is the rung of the ladder it stands on.
+    `unsure`: it may have been taken already, although nobody said so.
     """
 
     id: int
@@ -46,7 +46,7 @@ class Pending:
     at: datetime
     in_hand: bool = False
     over: bool = False
-    step: int = 0
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,9 @@ class Plan:
     """What is to be done now.
 
     `drop`: deliveries that need no message, and why; `single`: deliveries told one by one, in this order; `digest`:
-    deliveries told together; `held`: deliveries that wait, until `later`. `forget`: subjects that are well again and
-    of which this receiver did not want to hear so: their marks go.
+    deliveries told together; `held`: deliveries that wait, until `later`. `forget`: subjects whose
+    marks go: they are well again and this receiver did not want to hear so, or may have heard it already. `assume`: dropped
+    deliveries that may have been taken: what they said is as good as told, and their marks are set.
     """
 
     drop: Mapping[int, str]
@@ -93,6 +94,7 @@ class Plan:
     held: tuple[int, ...] = ()
     later: datetime | None = None
     forget: tuple[str, ...] = ()
+    assume: tuple[int, ...] = ()
 
 
 def stands(kind: str, state: str) -> str:
@@ -119,8 +121,12 @@ def plan(pending: Sequence[Pending], marks: Mapping[str, Marked], taste: Taste, 
     single, digest, wait = _bundled(left, lately, taste, now)
     if wait is not None:
         held, later = [*held, *left], wait if later is None else min(later, wait)
-    forget = tuple(row.subject for row in pending if drop.get(row.id) == UNWANTED)
-    return Plan(drop, tuple(single), tuple(digest), tuple(row.id for row in held), later, forget)
+    doubtful = [row for row in pending if row.unsure and row.id in drop]
+    heard_well = [row for row in doubtful if not stands(row.kind, row.state)]
+    forget = (row.subject for row in (*heard_well, *(row for row in pending if drop.get(row.id) == UNWANTED)))
+    assume = (row.id for row in doubtful if stands(row.kind, row.state) and row.kind != "digest")
+    held_ids = tuple(row.id for row in held)
+    return Plan(drop, tuple(single), tuple(digest), held_ids, later, tuple(dict.fromkeys(forget)), tuple(assume))
 
 
 def _folded(
@@ -129,6 +135,7 @@ def _folded(
     """What needs no message, with the reason, and the rest: of each subject the last word, if it is news."""
     drop: dict[int, str] = {}
     last: dict[str, Pending] = {}
+    known = dict(marks)
     for row in pending:
         if row.kind == "digest":
             last[f"digest {row.id}"] = row
@@ -136,10 +143,13 @@ def _folded(
         before = last.get(row.subject)
         if before is not None:
             drop[before.id] = "overtaken by later news"
+            if before.unsure:
+                known[row.subject] = Marked(stands(before.kind, before.state), before.since)
         last[row.subject] = row
     left = []
     for row in sorted(last.values(), key=lambda row: row.id):
-        why = _needless(row, marks.get(row.subject), taste)
+        mark = known.get(row.subject)
+        why = _needless(row, mark if mark is not None and mark.state else None, taste)
         if why:
             drop[row.id] = why
         else:

@@ -43,7 +43,7 @@ GIVE_UP = timedelta(hours=24)
 """What could not be delivered for so long is dead."""
 UNMADE = "The message cannot be made; the log says why."
 OPEN = """
-select d.id, d.state, d.due_at, d.attempts, d.step, d.made_at, n.id as notice_id, n.kind, n.subject, n.state as n_state,
+select d.id, d.state, d.due_at, d.attempts, d.unsure, d.made_at, n.id as notice_id, n.kind, n.subject, n.state as n_state,
  n.since, n.at, n.incident_id, n.members, i.closed_at is not null as over,
  i.acknowledged_at is not null and i.acknowledged_at > n.at
   and (i.acknowledged_until is null or i.acknowledged_until > now()) as in_hand
@@ -122,6 +122,7 @@ class Outbox:
             decided = self._decide(cursor, route, rows, now)
             _drop(cursor, decided.drop)
             _forget(cursor, route_id, decided.forget)
+            _remember(cursor, route_id, [row for row in rows if row["id"] in decided.assume], now, "")
             chosen = [row for row in rows if row["id"] in (decided.single[:1] or decided.digest)]
             if chosen:
                 return self._lease(cursor, route, chosen, now)
@@ -163,7 +164,7 @@ class Outbox:
         pending = [
             Pending(
                 row["id"], row["kind"], row["subject"], row["n_state"], row["since"], row["at"],
-                bool(row["in_hand"]), bool(row["over"]), row["step"],
+                bool(row["in_hand"]), bool(row["over"]), row["unsure"],
             )
             for row in rows
         ]  # fmt: skip
@@ -181,7 +182,7 @@ class Outbox:
             self.waker.wake(cursor.connection, {route["id"]: now})
             return None
         cursor.execute(
-            "update delivery set state = 'sending', leased_until = %s, attempts = least(attempts + 1, 32000)"
+            "update delivery set state = 'sending', leased_until = %s, attempts = least(attempts + 1, 32000), unsure = true"
             " where id = any(%s)",
             [now + timedelta(seconds=DEADLINE), [row["id"] for row in chosen]],
         )
@@ -209,7 +210,7 @@ class Outbox:
             return self._failed(work, error)
         except Exception as error:  # noqa: BLE001 - the border of one channel
             _log.exception("A channel failed in a way of its own.")
-            return self._failed(work, Undelivered(f"The channel failed: {type(error).__name__}.", "later"))
+            return self._failed(work, Undelivered(f"The channel failed: {type(error).__name__}.", unsure=True))
         self._settle(lambda cursor: _mark(cursor, work, sent, clock.now()))
         return True
 
@@ -247,9 +248,9 @@ class Outbox:
 
         def put_off(cursor: Cursor[Any]) -> None:
             cursor.execute(
-                "update delivery set state = 'waiting', leased_until = null, detail = %s,"
+                "update delivery set state = 'waiting', leased_until = null, detail = %s, unsure = %s,"
                 " due_at = case when id = %s then %s else due_at end where id = any(%s)",
-                [str(error)[:500], carrier["id"], again, [row["id"] for row in work.rows]],
+                [str(error)[:500], error.unsure, carrier["id"], again, [row["id"] for row in work.rows]],
             )
             self.waker.wake(cursor.connection, {work.route["id"]: again})
 
@@ -317,7 +318,7 @@ def _mark(cursor: Cursor[Any], work: Work, sent: Sent, now: datetime) -> None:
     """It was taken: what this receiver was last told moves with it (R12)."""
     carrier = work.rows[0]["id"]
     cursor.execute(
-        "update delivery set state = 'sent', leased_until = null, sent_at = %s, ref = %s, digest = %s, detail = %s"
+        "update delivery set state = 'sent', leased_until = null, unsure = false, sent_at = %s, ref = %s, digest = %s, detail = %s"
         " where id = any(%s)",
         [
             now,
@@ -329,6 +330,11 @@ def _mark(cursor: Cursor[Any], work: Work, sent: Sent, now: datetime) -> None:
     )
     route = work.route["id"]
     _forget(cursor, route, [row["subject"] for row in work.rows if not stands(row["kind"], row["n_state"])])
+    _remember(cursor, route, work.rows, now, sent.ref)
+
+
+def _remember(cursor: Cursor[Any], route: int, rows: Sequence[Row], now: datetime, ref: str) -> None:
+    """The marks of what stands after these were told."""
     cursor.executemany(
         "insert into mark (route_id, subject, state, since, at, notice_id, incident_id, ref)"
         " values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (route_id, subject) do update set state = excluded.state,"
@@ -337,9 +343,9 @@ def _mark(cursor: Cursor[Any], work: Work, sent: Sent, now: datetime) -> None:
         [
             [
                 route, row["subject"], stands(row["kind"], row["n_state"]), row["since"], now, row["notice_id"],
-                row["incident_id"], sent.ref[:200],
+                row["incident_id"], ref[:200],
             ]
-            for row in work.rows
+            for row in rows
             if stands(row["kind"], row["n_state"])
         ],
     )  # fmt: skip

@@ -106,7 +106,9 @@ def deliver(sending: Sending) -> Sent:
     with sending.hops.step("handed to the service", address.url.partition("://")[0].lower()):
         told = _asked(sending.keep, asked, deadline)
         if told is None:
-            raise Undelivered(f"Not finished within {sending.deadline:g} s; the service did not answer in time.")
+            raise Undelivered(
+                f"Not finished within {sending.deadline:g} s; the service did not answer in time.", unsure=True
+            )
         if told["taken"]:
             return Sent()
         raise _no(told, address)

@@ -104,6 +104,7 @@ class Undelivered(Exception):
     `kind`: `later` = worth another try, not before `retry_after` seconds if given; `never` = this message will not be
     taken however often it is tried; `gone` = this address does not exist any more and nothing more is to be sent there;
     `setup` = the channel itself is not set up rightly (login refused), an admin must mend it; it is tried again later.
+    `unsure`: nobody said no; the far side may have taken it before the line was cut or the time was over.
     """
 
     def __init__(
@@ -111,9 +112,10 @@ class Undelivered(Exception):
         sentence: str,
         kind: Literal["later", "never", "gone", "setup"] = "later",
         retry_after: float | None = None,
+        unsure: bool = False,
     ) -> None:
         super().__init__(sentence)
-        self.kind, self.retry_after = kind, retry_after
+        self.kind, self.retry_after, self.unsure = kind, retry_after, unsure
 
 
 @dataclass(slots=True)

@@ -31,6 +31,8 @@ ANSWER = 64 * 1024
 LONGEST_WAIT = 24 * 3600.0
 """The longest a provider may ask us to wait, in seconds."""
 SENTENCE = 400
+BEFORE = frozenset({"name lookup", "connect", "TLS", "greeting", "login", "sign and encrypt"})
+"""Steps before anything of a message is on its way."""
 
 Kind = Literal["later", "never", "gone", "setup"]
 TROUBLES = (Stop, Unspoken, TooMuch, TooLate, EOFError, *BROKEN)
@@ -95,7 +97,9 @@ class Road(Wire):
             try:
                 yield hop
             except TROUBLES as error:
-                raise self.undelivered(error) from None
+                trouble = self.undelivered(error)
+                trouble.unsure = name not in BEFORE
+                raise trouble from None
 
     def no(self, sentence: str, kind: Kind = "later", retry_after: float | None = None) -> Undelivered:
         """An Undelivered to raise, with no secret in it whoever put it there."""

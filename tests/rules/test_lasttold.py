@@ -44,6 +44,16 @@ def test_after_any_silence_the_state_that_holds_is_compared_with_what_was_last_t
     assert decide(row(1), row(2, "recovery"), host_1="down").single == (2,)
 
 
+def test_what_may_have_been_taken_counts_as_told_once_it_is_not_sent_again() -> None:
+    cut = decide(row(1, unsure=True), row(2, "recovery"))
+    assert cut.single == (2,) and cut.assume == (1,)
+    over = decide(row(1, unsure=True, over=True))
+    assert over.drop and over.assume == (1,)
+    heard = decide(row(1, "recovery", unsure=True), row(2), host_1="down")
+    assert heard.single == (2,) and heard.forget == ("host:1",)
+    assert decide(row(1, unsure=True)).single == (1,)  # nothing later: it is sent again under its own key
+
+
 def test_what_somebody_has_in_hand_is_not_told_but_its_recovery_is() -> None:
     assert decide(row(1, in_hand=True)).drop == {1: "somebody has it in hand"}
     assert decide(row(1, "reminder", in_hand=True), host_1="down").drop == {1: "somebody has it in hand"}
