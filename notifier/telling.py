@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from psycopg import Cursor
@@ -9,10 +10,11 @@ from psycopg import Cursor
 from config.settings import Settings
 from domain import clock
 from notifier.channels.base import Message
-from notifier.message import Reader, word
+from notifier.message import Reader, WordingRefused, word
 from notifier.speech import Speech
 from notifier.story import stories
 
+_log = logging.getLogger("notifier")
 LANGUAGES = ("en", "id")
 
 
@@ -37,7 +39,12 @@ class Telling:
             "select ref from mark where route_id = %s and subject = %s", [route["id"], first.subject]
         ).fetchone()
         thread = f"incident-{first.incident}" if first.incident is not None else ""
-        return word(
-            told, reader, key, clock.now(), (found["title"], found["body"]) if found else None,
-            before["ref"] if before else "", thread,
-        )  # fmt: skip
+        replaces = before["ref"] if before else ""
+        if found:
+            try:
+                return word(told, reader, key, clock.now(), (found["title"], found["body"]), replaces, thread)
+            except (
+                WordingRefused
+            ) as error:  # kept by another version, or good only for some messages: an alarm comes first
+                _log.error("The wording of %s in %s is not used: %s", first.kind, language, error)
+        return word(told, reader, key, clock.now(), None, replaces, thread)

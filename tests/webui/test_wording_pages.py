@@ -39,7 +39,10 @@ def test_a_wording_is_tried_on_a_real_notice_kept_and_taken_back(
 
 @pytest.mark.parametrize(
     "body",
-    ["{{ nothing }}", "{{ name.__class__ }}", "{% for x in name %}{{ x }}{% endfor %}", "{{ ", "{{ 9 ** 9 }}", "", "x" * 5000, "{{ name.mro() }}"],
+    ["{{ nothing }}", "{{ name.__class__ }}", "{% for x in name %}{{ x }}{% endfor %}", "{{ ", "{{ 9 ** 9 }}", "", "x" * 5000, "{{ name.mro() }}", "{% if owner %}{{ nothing }}{% endif %}",
+     "{{ 'x' * 900000000 }}", "{{ '%900000000s' % 'a' }}", "{{ name.ljust(900000000) }}", "{{ '{:900000000}'.format(1) }}",
+     "{%+ for x in name %}{{ x }}{% endfor %}", "{% with a = name ~ name %}{{ a }}{% endwith %}", "{{ self }}",
+     "{% filter upper %}x{% endfilter %}", "{{ [name] }}", "{{ name|join(name)|join(name) }}", "{{ " + "(" * 1500 + "1" + ")" * 1500 + " }}"],
 )  # fmt: skip
 def test_what_reaches_for_more_is_refused_with_a_sentence(rina: Visitor, session: Session, body: str) -> None:
     answer = rina.post(PAGE, {"title": "x", "body": body})
