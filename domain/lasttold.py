@@ -27,6 +27,7 @@ STATES = {
 }
 WELL = frozenset({"recovery", "poller_back", "uplink_back"})
 UNWANTED = "recoveries are not wanted here"
+HIDDEN = "this machine is not theirs to see any more"
 STOPPED = frozenset({"problem", "check_problem", "reminder", "flap_start", "digest"})
 """What an acknowledgement stops: it is in hand."""
 
@@ -35,7 +36,8 @@ STOPPED = frozenset({"problem", "check_problem", "reminder", "flap_start", "dige
 class Pending:
     """One delivery that waits. `kind`, `subject`, `state`, `since`, `at` are its notice's; `in_hand`, `over` its incident's.
 
-    `unsure`: it may have been taken already, although nobody said so.
+    `unsure`: it may have been taken already, although nobody said so. `hidden`: the receiver may not know of the machine
+    (any more).
     """
 
     id: int
@@ -47,6 +49,7 @@ class Pending:
     in_hand: bool = False
     over: bool = False
     unsure: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ class Plan:
 
     `drop`: deliveries that need no message, and why; `single`: deliveries told one by one, in this order; `digest`:
     deliveries told together; `held`: deliveries that wait, until `later`. `forget`: subjects whose
-    marks go: they are well again and this receiver did not want to hear so, or may have heard it already. `assume`: dropped
+    marks go: they are well again and this receiver did not want to hear so, or may have heard it already, or may not see
+    the machine any more. `assume`: dropped
     deliveries that may have been taken: what they said is as good as told, and their marks are set.
     """
 
@@ -110,7 +114,8 @@ def plan(pending: Sequence[Pending], marks: Mapping[str, Marked], taste: Taste, 
     """What of `pending` (in the order of their making) is told now, dropped, or kept for later."""
     if not taste.enabled:
         return Plan({row.id: "switched off" for row in pending})
-    drop, left = _folded(pending, marks, taste)
+    drop, left = _folded([row for row in pending if not row.hidden], marks, taste)
+    drop |= {row.id: HIDDEN for row in pending if row.hidden}
     held, later = [], None
     if taste.muted_until is not None and taste.muted_until > now:
         held, left, later = left, [], taste.muted_until if left else None
@@ -121,9 +126,10 @@ def plan(pending: Sequence[Pending], marks: Mapping[str, Marked], taste: Taste, 
     single, digest, wait = _bundled(left, lately, taste, now)
     if wait is not None:
         held, later = [*held, *left], wait if later is None else min(later, wait)
-    doubtful = [row for row in pending if row.unsure and row.id in drop]
+    doubtful = [row for row in pending if row.unsure and row.id in drop and not row.hidden]
     heard_well = [row for row in doubtful if not stands(row.kind, row.state)]
-    forget = (row.subject for row in (*heard_well, *(row for row in pending if drop.get(row.id) == UNWANTED)))
+    untold = [row for row in pending if drop.get(row.id) in (UNWANTED, HIDDEN)]
+    forget = (row.subject for row in (*heard_well, *untold))
     assume = (row.id for row in doubtful if stands(row.kind, row.state) and row.kind != "digest")
     held_ids = tuple(row.id for row in held)
     return Plan(drop, tuple(single), tuple(digest), held_ids, later, tuple(dict.fromkeys(forget)), tuple(assume))

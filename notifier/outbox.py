@@ -46,8 +46,11 @@ OPEN = """
 select d.id, d.state, d.due_at, d.attempts, d.unsure, d.made_at, n.id as notice_id, n.kind, n.subject, n.state as n_state,
  n.since, n.at, n.incident_id, n.members, i.closed_at is not null as over,
  i.acknowledged_at is not null and i.acknowledged_at > n.at
-  and (i.acknowledged_until is null or i.acknowledged_until > now()) as in_hand
+  and (i.acknowledged_until is null or i.acknowledged_until > now()) as in_hand,
+ p.id is not null and p.role <> 'admin' and not exists
+  (select from membership s join host h on h.division_id = s.division_id where h.id = n.host_id and s.person_id = p.id) as hidden
 from delivery d join notice n on n.id = d.notice_id left join incident i on i.id = n.incident_id
+join route r on r.id = d.route_id left join person p on p.id = r.person_id
 where d.route_id = %s and d.state in ('waiting', 'sending') order by d.id for update of d
 """
 ROUTE = """
@@ -164,7 +167,7 @@ class Outbox:
         pending = [
             Pending(
                 row["id"], row["kind"], row["subject"], row["n_state"], row["since"], row["at"],
-                bool(row["in_hand"]), bool(row["over"]), row["unsure"],
+                bool(row["in_hand"]), bool(row["over"]), row["unsure"], row["hidden"],
             )
             for row in rows
         ]  # fmt: skip

@@ -26,7 +26,7 @@ class Telling:
 
     def __call__(self, cursor: Cursor[Any], route: dict[str, Any], notices: list[int], key: str) -> Message:
         """The message of these notices to the reader of `route`; key as Message has it."""
-        told = stories(cursor, notices)
+        told = stories(cursor, notices, route["person_id"])
         language = route["spoken"] if route["spoken"] in LANGUAGES else self._settings.language
         reader = Reader(
             Speech(language, route["clock"] or self._settings.zone), self._settings.home(), route["discreet"]

@@ -91,7 +91,9 @@ class Village:
             self.ask(f"update route set {column} = %s where id = %s", value, found)
         return int(found)
 
-    def trouble(self, host: int, state: str = "down", cause: str = "No answer to 10 pings.", ago: float = 0.0) -> int:
+    def trouble(
+        self, host: int, state: str = "down", cause: str = "No answer to 10 pings.", ago: float = 0.0, since: str = ""
+    ) -> int:
         """A change, its incident and its notice in one transaction; the notice's id."""
         at = datetime.now(UTC) - timedelta(seconds=ago)
         with psycopg.connect(self.url) as connection:
@@ -101,7 +103,10 @@ class Village:
                 [f"host:{host}", host, state, at, at, cause],
             ).fetchone()
             assert incident is not None
-            return self._notice(connection, host, "problem", state, at, incident[0])
+            notice = self._notice(connection, host, "problem", state, at, incident[0])
+            if since:
+                connection.execute("update notice set since = %s where id = %s", [since, notice])
+            return notice
 
     def well(self, host: int, outage: float = 60.0) -> int:
         """It is well again."""

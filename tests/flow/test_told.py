@@ -125,19 +125,73 @@ def test_one_poisoned_message_among_many_is_a_dead_letter_and_stops_nothing(vill
         rina = village.person("rina", finance="pic")
         village.route(rina, channel, {"mailbox": "rina@example.org"}, hourly=1000)
         hosts = [village.machine(f"m{number}", "finance") for number in range(5)]
-        village.ask(
-            "insert into wording (kind, language, title, body) values ('problem', 'en', %s, '{{ cause }}')",
-            "{{ name.lower() if cause != 'poison' else nothing_there }}",
-        )
         with village.notifier() as process:
             for number, host in enumerate(hosts):
-                village.trouble(host, cause="poison" if number == 2 else "silent")
+                village.trouble(
+                    host, since="9999-12-31 23:59+00" if number == 2 else ""
+                )  # no calendar of a reader has it
             until(lambda: village.one("select count(*) from delivery where state in ('sent', 'dead')") == 5)
             assert process.poll() is None
         assert len(post.taken) == 4
         assert [row["state"] for row in village.ask("select state from delivery order by id")] == [
             "sent", "sent", "dead", "sent", "sent",
         ]  # fmt: skip
+
+
+def test_a_wording_that_does_not_hold_costs_no_alarm(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        village.route(village.person("rina", finance="pic"), channel, {"mailbox": "rina@example.org"})
+        village.ask(
+            "insert into wording (kind, language, title, body) values ('problem', 'en', %s, '{{ cause }}')",
+            "{{ name * 900000000 }}",
+        )
+        with village.notifier():
+            village.trouble(village.machine("db-02", "finance"))
+            until(lambda: post.taken)
+        assert subjects(post.taken, "rina@example.org") == ["db-02 is down"]
+
+
+def test_who_may_not_see_a_machine_any_more_hears_no_more_of_it(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        rina, dewi = village.person("rina", finance="pic"), village.person("dewi", finance="pic")
+        for login, person in (("rina", rina), ("dewi", dewi)):
+            village.route(person, channel, {"mailbox": f"{login}@example.org"})
+        machine = village.machine("db-02", "finance")
+        with village.notifier():
+            village.trouble(machine)
+            until(lambda: len(post.taken) == 2)
+            village.ask("delete from membership where person_id = %s", rina)
+            village.well(machine)
+            until(lambda: village.one("select count(*) from delivery where state in ('sent', 'dropped')") == 4)
+        assert subjects(post.taken, "rina@example.org") == ["db-02 is down"]
+        assert subjects(post.taken, "dewi@example.org") == ["db-02 is down", "db-02 is up again"]
+    assert village.ask("select * from mark") == []
+
+
+def test_a_message_names_only_machines_its_reader_may_see(village: Village) -> None:
+    with office() as post:
+        channel = village.mail(post.port)
+        village.route(village.person("rina", finance="pic"), channel, {"mailbox": "rina@example.org"})
+        village.route(village.person("root", "admin", finance="pic"), channel, {"mailbox": "root@example.org"})
+        router, core = village.machine("router", "finance"), village.machine("secret-core", "sales")
+        village.ask("insert into host_parent (host_id, parent_id) values (%s, %s)", router, core)
+        incident = village.one(
+            "insert into incident (subject, host_id, state, since, opened_at, cause) values (%s, %s, 'down', now(), now(), '')"
+            " returning id", f"host:{router}", router,
+        )  # fmt: skip
+        for host in (village.machine("till-1", "finance"), village.machine("secret-db", "sales")):
+            village.ask(
+                "insert into incident_member (incident_id, host_id, since) values (%s, %s, now())", incident, host
+            )
+        with village.notifier():
+            village.trouble(router)
+            until(lambda: len(post.taken) == 2)
+        bodies = {mail.to[0]: mail.message.as_string() for mail in post.taken}
+        assert "till-1" in bodies["rina@example.org"] and "secret" not in bodies["rina@example.org"]
+        assert "1 machine behind it" in bodies["rina@example.org"]
+        assert "secret-db" in bodies["root@example.org"] and "secret-core" in bodies["root@example.org"]
 
 
 def test_an_address_that_is_gone_is_told_nothing_more_and_the_others_everything(village: Village) -> None:
@@ -221,7 +275,7 @@ def test_one_poisoned_message_among_a_thousand_is_a_dead_letter_and_999_arrive(v
             channel,
         )
         village.ask(
-            "insert into wording (kind, language, title, body) values ('problem', 'id', '{{ nothing_there }}', 'x')"
+            "update route set zone = 'Nowhere/At_All' from person p where p.id = route.person_id and p.login = 'p500'"
         )
         with village.notifier() as process:
             village.trouble(machine)

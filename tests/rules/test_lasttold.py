@@ -165,3 +165,8 @@ def test_each_delivery_has_exactly_one_fate_and_what_is_held_has_a_moment(
     spoken = [one for one in rows if one.id in (*told.single, *told.digest)]
     assert len({one.subject for one in spoken}) == len(spoken)
     assert all(stands(one.kind, one.state) or one.subject in {f"host:{n}" for n in marks} for one in spoken)
+
+
+def test_who_may_not_see_a_machine_any_more_is_told_nothing_of_it_and_what_they_knew_is_forgotten() -> None:
+    told = decide(row(1, "recovery", hidden=True), row(2, subject="host:2"), host_1="down")
+    assert told.single == (2,) and set(told.drop) == {1} and told.forget == ("host:1",)
