@@ -77,7 +77,7 @@ class Notifier:
             loop.add_signal_handler(number, self._stop.set)
         engine = database.engine(self._url, size=1, name="pantau notifier")
         await asyncio.to_thread(self._pool.open)
-        watching = asyncio.create_task(self._watch(engine), name="watch")
+        watching = asyncio.gather(self._watch(engine), self._calls())
         away = False
         while not self._stop.is_set():
             try:
@@ -224,14 +224,38 @@ class Notifier:
                     _log.error("PostgreSQL is away (%s).", (str(error).strip().splitlines() or ["no reason"])[0])
                 away = True
                 if self._leads:
-                    await asyncio.to_thread(self._emergency.away, clock.now())
+                    await asyncio.to_thread(self._away)
+            except Exception:  # noqa: BLE001 - the border of one look: whatever fails, the next one is made
+                _log.exception("A look at the watching failed.")
+            await asyncio.sleep(WATCH)
+
+    async def _calls(self) -> None:
+        """Call the lookouts; beside the watching, for one that answers late must not hold it up."""
+        while True:
+            try:
+                if self._leads:
+                    await asyncio.to_thread(
+                        lookouts.call, self._pool, self._outbox.keep, clock.now(), self._settings.interval
+                    )
+            except psycopg.Error as error:
+                _log.debug("The lookouts wait for PostgreSQL (%s).", type(error).__name__)
+            except Exception:  # noqa: BLE001 - the border of one round
+                _log.exception("The lookouts were not called.")
             await asyncio.sleep(WATCH)
 
     def _well(self) -> None:
-        """What is done every few seconds while PostgreSQL is there: the emergency's file, the calls to lookouts."""
-        with self._pool.connection() as connection:
-            self._emergency.well(connection, clock.now())
-        lookouts.call(self._pool, self._outbox.keep, clock.now(), self._settings.interval)
+        """PostgreSQL is there: what is needed when it is not is kept in the emergency's file, if that can be written."""
+        try:
+            with self._pool.connection() as connection:
+                self._emergency.well(connection, clock.now())
+        except OSError as error:
+            _log.error("Whom to tell when PostgreSQL is away cannot be kept: %s", error.strerror)
+
+    def _away(self) -> None:
+        try:
+            self._emergency.away(clock.now())
+        except Exception:  # noqa: BLE001 - the border of one try: the next one may succeed
+            _log.exception("The administrators could not be told that PostgreSQL is away.")
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

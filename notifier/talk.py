@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 from psycopg import Connection, Cursor
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -72,6 +73,10 @@ class Talk:
                 self._hear(one)
             except Undelivered as error:
                 _log.warning("The bot could not answer: %s", error)
+            except psycopg.OperationalError:
+                raise
+            except Exception:  # noqa: BLE001 - the border of one message: a strange one must not silence the bot
+                _log.exception("The bot cannot deal with a message.")
 
     def _hear(self, heard: Heard) -> None:
         with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:

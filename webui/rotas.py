@@ -189,13 +189,16 @@ def read(content: bytes, row: Rota) -> list[Shift]:
             raise ValueError(
                 gettext("“%(title)s” repeats itself; export the calendar with single events.", title=title)
             )
-        since, until = _edge(event, "DTSTART", row.zone), _edge(event, "DTEND", row.zone)
+        try:
+            since, until = _edge(event, "DTSTART", row.zone), _edge(event, "DTEND", row.zone)
+        except OverflowError:  # of the year 1 or 9999: no calendar of ours has it
+            since = until = None
         person = _named(event, title, people)
         if since is None or until is None or since >= until:
             raise ValueError(gettext("“%(title)s” has no beginning before its end.", title=title))
         if person is None:
             raise ValueError(gettext("“%(title)s” names nobody who can log in here.", title=title))
-        uid = str(event.get("UID", number))[:200]
+        uid = str(event.get("UID", number)).replace("\0", "")[:200]
         found[uid, since] = Shift(rota_id=row.id, person_id=person, since=since, until=until, uid=uid, made_by=access.person().id)  # fmt: skip
     if not found:
         raise ValueError(gettext("The calendar holds no events."))

@@ -19,6 +19,7 @@ from probes.base import Keep
 from tests.channels.mailserver import PASSWORD, USER, office
 from tests.channels.standin import Reply, provider
 from tests.flow.people import Village
+from tests.installation import until
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
@@ -139,3 +140,12 @@ def test_a_lookout_leads_to_no_inner_place_by_a_name(keep: Keep) -> None:
     assert lookouts.reach("http://169.254.169.254/latest/meta-data", keep)
     assert lookouts.reach("file:///etc/passwd", keep)
     assert lookouts.reach("http://localhost:1/x", keep)
+
+
+def test_a_file_that_cannot_be_written_stops_no_watching(village: Village) -> None:
+    (village.place / "emergency.new").mkdir()
+    beat = "select at from heartbeat where role = 'notifier'"
+    with village.notifier():
+        until(lambda: village.ask(beat), 40)
+        (first,) = village.ask(beat)
+        until(lambda: village.ask(beat) != [first], 40)

@@ -214,6 +214,7 @@ def test_shifts_are_read_from_a_calendar_and_read_again_replace_themselves(
         (b"\xff\xfe nonsense", "This is no calendar file"),
         (ics(), "holds no events"),
         (ics(("1", "20270102T080000Z", "20270101T080000Z", "SUMMARY:Budi")), "no beginning before its end"),
+        (ics(("1", "00010101T000000", "00010102T000000", "SUMMARY:Budi")), "no beginning before its end"),
         (ics((*GOOD[:3], "SUMMARY:Somebody")), "names nobody"),
         (ics((*GOOD[:3], "SUMMARY:Budi|RRULE:FREQ=DAILY")), "repeats itself"),
     ],
