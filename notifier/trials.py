@@ -103,7 +103,7 @@ class Trial:
         if code:
             title = speech.gettext("Your code for Pantau: %(code)s", code=code)
             text = speech.gettext(
-                "Type this code on the page that asked for it. If nobody of you did, ignore this message."
+                "Type this code on the page that asked for it. If nobody of you asked for it, ignore this message."
             )
         else:
             title = speech.gettext("A test message of Pantau")

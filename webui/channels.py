@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets as random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -129,7 +129,7 @@ def _work(kind: Kind, row: Channel | None) -> Response | str | tuple[str, int]:
         if test and row is None and address is not None:
             trial = trials.unsaved(kind.kind, values, asdict(address), secret, language.choose())
             store.session().commit()
-            return redirect(url_for("trials.show", trial_id=trial.id, back=request.full_path), 303)
+            return redirect(url_for("trials.show", trial_id=trial.id, back=trials.ASIDE), 303)
         kept = _keep(kind, row, name, on, values, secret, draft)
         if kept is not None:
             flash(gettext("The channel “%(name)s” is saved.", name=kept.name), "good")
@@ -187,7 +187,8 @@ def _receiver(kind: Kind, typed: Any) -> tuple[Any | None, list[Field]]:
     """To whom a test goes, where one is asked for."""
     form = OptionsForm(kind.address, ADDRESS)
     if typed is None or typed.get("do") != "test":
-        return None, form.fields(_own(typed))
+        # not required in the browser: the same form is saved without a test
+        return None, [replace(field, required=False) for field in form.fields(_own(typed))]
     return form.read(typed)
 
 

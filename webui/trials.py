@@ -24,6 +24,8 @@ PATIENCE = timedelta(seconds=5)
 GIVEN_UP = timedelta(minutes=2)
 """The longest a test is waited for."""
 KEPT = timedelta(days=1)
+ASIDE = "-"
+"""Where a test leads back to when it is shown in a tab of its own, beside the form that is not saved yet."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def show(trial_id: str) -> str | Response:
     }
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
         return jsonify(told)
-    back = access.onward(request.args.get("back") or url_for("routes.index"))
+    asked = request.args.get("back") or url_for("routes.index")
+    back = "" if asked == ASIDE else access.onward(asked)
     return render_template("trials/show.html", active="routes.index", back=back, **told)
 
 

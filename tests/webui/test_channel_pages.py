@@ -119,6 +119,26 @@ def test_a_channel_is_tested_before_it_is_saved_and_the_page_follows_every_hop(
     assert budi.get(answer.location).status_code == 404
 
 
+@pytest.mark.browser
+def test_a_channel_is_saved_without_a_test_and_a_test_leaves_the_form_as_it_is(
+    person: Person, keys: Settings, browse: OpenBrowser, session: Session
+) -> None:
+    page = enter(browse())
+    page.goto("/channels/new?kind=email")
+    page.fill("[name=option-host]", "mail.example.org")
+    page.fill("[name=option-sender]", "pantau@example.org")
+    page.fill("[name=secret-password]", "hunter2!")
+    page.fill("[name=address-mailbox]", "rina@example.org")
+    with page.context.expect_page() as beside:
+        page.click("button[value=test]")
+    beside.value.wait_for_selector("text=Nothing is saved yet.")
+    assert page.input_value("[name=secret-password]") == "hunter2!"
+    page.fill("[name=address-mailbox]", "")
+    page.click("main button.primary")
+    page.wait_for_url("**/channels")
+    assert session.scalars(select(Channel)).one().options["host"] == "mail.example.org"
+
+
 def test_a_notifier_that_is_not_there_is_told(rina: Visitor, session: Session, mail: Channel, person: Person) -> None:
     trial = Trial(id="t1", asked={}, asked_by=person.id, asked_at=now() - timedelta(seconds=9))
     session.add(trial)
