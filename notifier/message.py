@@ -225,7 +225,7 @@ def _facts(story: Story, speech: Speech, now: datetime) -> list[Fact]:
         Fact(speech.gettext("State"), _state(story, speech)),
         Fact(speech.gettext("Since"), speech.moment(story.since)),
         Fact(
-            speech.gettext("Lasted") if story.outage is not None else speech.gettext("For"),
+            speech.gettext("Lasted") if story.outage is not None else speech.gettext("Lasts"),
             speech.span(story.outage if story.outage is not None else (now - story.since).total_seconds()),
         ),
         Fact(speech.gettext("Cause"), _cause(story, speech)),
@@ -239,8 +239,9 @@ def _facts(story: Story, speech: Speech, now: datetime) -> list[Fact]:
         ),
         Fact(speech.gettext("In hand"), story.owner if story.owner else ""),
         Fact(speech.gettext("Note"), story.note),
-        Fact(speech.gettext("What to do"), story.runbook, story.runbook if _is_link(story.runbook) else ""),
     ]
+    if stands(story.kind, story.state):  # there is nothing left to do once it is well
+        rows.append(Fact(speech.gettext("What to do"), story.runbook, story.runbook if _is_link(story.runbook) else ""))
     return [fact for fact in rows if fact.value]
 
 

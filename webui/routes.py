@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask_babel import refresh
 from sqlalchemy import delete as remove
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import joinedload
@@ -109,6 +110,7 @@ def index() -> Response | str | tuple[str, int]:
         person.language, person.zone = chosen or None, zone or None
         store.announce("inventory")
         session.commit()
+        refresh()  # the answer is in the language just chosen
         flash(gettext("Your language and time zone are kept."), "good")
         return redirect(url_for("routes.index"), 303)
     rows = listed(person)

@@ -140,15 +140,21 @@ class Row:
 
 
 def rows_of(message: Message) -> tuple[Row, ...]:
-    """The facts of a safe message, then its place with the way to a map."""
-    rows = [Row(fact.label, fact.value, ((fact.url, fact.url),) if fact.url else ()) for fact in message.facts]
+    """The facts of a safe message, then its place with the way to a map, unless a fact names that place already."""
     place = message.place
-    if place is not None:
-        where = ", ".join(part for part in (place.name, place.address) if part)
-        rows.append(
-            Row(word(message, "where"), where, ((word(message, "map"), place.map_url),) if place.map_url else ())
-        )
+    where = ", ".join(part for part in (place.name, place.address) if part) if place else ""
+    ways = ((word(message, "map"), place.map_url),) if place and place.map_url else ()
+    rows = [
+        Row(fact.label, fact.value, ways or _ways(fact)) if fact.value == where else Row(fact.label, fact.value, _ways(fact))
+        for fact in message.facts
+    ]  # fmt: skip
+    if place is not None and all(fact.value != where for fact in message.facts):
+        rows.append(Row(word(message, "where"), where, ways))
     return tuple(rows)
+
+
+def _ways(fact: Fact) -> tuple[tuple[str, str], ...]:
+    return ((fact.url, fact.url),) if fact.url else ()
 
 
 def row_text(row: Row) -> str:

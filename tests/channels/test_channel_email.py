@@ -59,6 +59,15 @@ def test_the_words_of_the_channel_are_in_the_readers_language() -> None:
     assert "Buka di Pantau" in seen.taken[0].message.get_body(("html",)).get_content()  # type: ignore[union-attr]
 
 
+def test_a_place_that_is_named_already_is_not_said_twice() -> None:
+    site = Fact("Site", "Gudang Cikarang, Jl. Raya 1", "https://www.openstreetmap.org/?mlat=-6.3")
+    with office() as seen:
+        send(CHANNEL, options(seen), ANA, message(facts=(site,)))
+    for kind in ("plain", "html"):
+        text = seen.taken[0].message.get_body((kind,)).get_content()  # type: ignore[union-attr]
+        assert text.count("Gudang Cikarang") == 1 and "mlat=-6.300000" in text and "Where" not in text
+
+
 def test_an_incident_is_one_conversation_and_an_attempt_the_same_mail() -> None:
     with office() as seen, keeping() as keep:
         first = send(CHANNEL, options(seen), ANA, keep=keep)

@@ -251,6 +251,11 @@ def test_what_is_set_is_told_in_one_sentence(budi: Visitor, session: Session, ma
         assert budi.post(page, {**ROUTE, **wrong}).status_code == 422, wrong
 
 
+def test_a_language_that_is_chosen_is_the_one_it_is_answered_in(budi: Visitor) -> None:
+    assert budi.post("/notifications", {"language": "id", "zone": ""}).status_code == 303
+    assert "Bahasa dan zona waktu Anda disimpan." in budi.get("/notifications").text
+
+
 def test_an_address_that_is_a_secret_is_shown_to_nobody(rina: Visitor, session: Session, person: Person) -> None:
     for kind, address in (("apprise", {"url": "slack://T0PSECRET/B/C"}), ("webhook", {"url": "https://hooks.example/T0PSECRET"})):  # fmt: skip
         way = Channel(kind=kind, name=kind, seal_id="x")
