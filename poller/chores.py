@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import resource
@@ -181,22 +182,29 @@ class Chores:
         self._url, self._raw_days, self._hourly_days = url, raw_days, hourly_days
         self._connection: AsyncConnection[Any] | None = None
         self._rolled: datetime | None = None
+        self._turn = asyncio.Lock()  # transactions of two chores on one connection would end inside each other
 
     async def open(self) -> AsyncConnection[Any]:
         """The connection, made again where it broke. Raises psycopg.OperationalError."""
         if self._connection is None or self._connection.broken:
-            self._connection = await AsyncConnection.connect(
-                self._url, autocommit=True, connect_timeout=3, application_name="pantau chores"
-            )
+            self._connection = await self._connect()
         return self._connection
+
+    async def _connect(self) -> AsyncConnection[Any]:
+        return await AsyncConnection.connect(
+            self._url, autocommit=True, connect_timeout=3, application_name="pantau chores"
+        )
 
     async def hourly(self) -> None:
         """Roll up what came since the last run (or the last two hours), make partitions, drop what is old."""
         try:
-            connection, now = await self.open(), clock.now()
-            await make_partitions(connection, now)
-            await roll_up(connection, (self._rolled or now) - LATE, now)
-            dropped = await retire(connection, now.astimezone(UTC), self._raw_days, self._hourly_days)
+            async with (
+                await self._connect() as connection
+            ):  # its own: a heartbeat must not wait for it, nor lie within it
+                now = clock.now()
+                await make_partitions(connection, now)
+                await roll_up(connection, (self._rolled or now) - LATE, now)
+                dropped = await retire(connection, now.astimezone(UTC), self._raw_days, self._hourly_days)
             if dropped:
                 _log.info("Samples older than %d days were dropped: %s.", self._raw_days, ", ".join(dropped))
             self._rolled = now
@@ -206,7 +214,9 @@ class Chores:
     async def adopt(self) -> None:
         """Guests become children; see `adopt`."""
         try:
-            if changed := await adopt(await self.open()):
+            async with self._turn:
+                changed = await adopt(await self.open())
+            if changed:
                 _log.info("%d links between guests and their nodes were changed.", changed)
         except psycopg.Error:
             _log.debug("No look at guests while PostgreSQL is away.", exc_info=True)
@@ -214,8 +224,8 @@ class Chores:
     async def acknowledged(self) -> set[str] | None:
         """Subjects somebody has in hand (R17), after those whose time has run out are given back; None if not to be had."""
         try:
-            connection = await self.open()
-            async with connection.transaction():
+            async with self._turn, (await self.open()).transaction():
+                connection = await self.open()
                 await connection.execute(RUN_OUT)
                 rows = await (await connection.execute(IN_HAND)).fetchall()
             return {row[0] for row in rows}
@@ -230,7 +240,8 @@ class Chores:
     async def heartbeat(self, data: dict[str, Any]) -> None:
         """The poller's heartbeat with its load; silence while PostgreSQL is away is what the others judge."""
         try:
-            await beat(await self.open(), "poller", data)
+            async with self._turn:
+                await beat(await self.open(), "poller", data)
         except psycopg.OperationalError:
             _log.debug("No heartbeat while PostgreSQL is away.", exc_info=True)
 
