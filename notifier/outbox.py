@@ -113,8 +113,9 @@ class Outbox:
         """The next message, leased; None where nothing is due. What waits longer is put into the queue again."""
         now = clock.now()
         with self._cursor() as cursor:
+            # the route first, as everybody who changes it: else two could wait for each other
+            route = cursor.execute(f"{ROUTE} for no key update of r", [route_id]).fetchone()
             rows = cursor.execute(OPEN, [route_id]).fetchall()
-            route = cursor.execute(ROUTE, [route_id]).fetchone()
             if not rows or route is None:
                 return None
             rows = _not_dead(cursor, rows, now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,8 @@ from probes.doors import Doors
 _log = logging.getLogger("notifier")
 LEADER = 0x50544E4F
 """The advisory lock of the one notifier that sends."""
+GRACE = 3.0
+"""Seconds a message may still take when we are told to stop."""
 TRIALS = 4
 """Tests under way at once."""
 WATCH, SWEEP, LISTEN = 5.0, 2.0, 1.0
@@ -42,8 +45,13 @@ WATCH, SWEEP, LISTEN = 5.0, 2.0, 1.0
 
 
 def run(settings: Settings) -> int:
-    """Work until told to stop."""
-    return asyncio.run(Notifier(settings).run())
+    """Work until told to stop. A message that hangs then is left to the next process, which finds it leased."""
+    notifier = Notifier(settings)
+    code = asyncio.run(notifier.run())
+    if notifier.busy:
+        logging.shutdown()
+        os._exit(code)  # threads cannot be called back, and would be waited for
+    return code
 
 
 class Notifier:
@@ -69,6 +77,11 @@ class Notifier:
         self._emergency = Emergency(
             settings.emergency, opener, settings.language, settings.zone, settings.home(), self._outbox.keep
         )
+
+    @property
+    def busy(self) -> bool:
+        """Whether a message is still on its way."""
+        return bool(self._outbox.busy)
 
     async def run(self) -> int:
         """Stand by, lead, and begin again after every outage of PostgreSQL; 0 when told to stop."""
@@ -196,7 +209,7 @@ class Notifier:
         await app.run_worker_async(
             queues=[queue.name_of(channel)], name=queue.name_of(channel), concurrency=seats,
             install_signal_handlers=False, delete_jobs="always", fetch_job_polling_interval=queue.POLL,
-            update_heartbeat_interval=10.0,
+            update_heartbeat_interval=10.0, shutdown_graceful_timeout=GRACE,
         )  # fmt: skip
 
     async def _send(self, route: int) -> None:

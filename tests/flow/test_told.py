@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -306,3 +308,18 @@ def test_after_a_long_outage_of_a_channel_one_digest_says_what_still_holds(villa
             until(lambda: village.one("select count(*) from delivery where state in ('waiting', 'sending')") == 0)
         assert subjects(post.taken, "rina@example.org") == ["3 problems"]
         assert "db-00" not in post.taken[0].raw.decode()
+
+
+def test_told_to_stop_while_a_message_hangs_it_stops_and_the_next_one_sends_it(village: Village) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf, office() as post:
+        channel = village.mail(deaf.getsockname()[1])
+        village.route(village.person("rina", finance="pic"), channel, {"mailbox": "rina@example.org"})
+        process = village.start()
+        village.trouble(village.machine("db-02", "finance"))
+        until(lambda: village.ask("select 1 from delivery where state = 'sending'"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+        village.ask("update channel set options = jsonb_set(options, '{port}', to_jsonb(%s::int))", post.port)
+        with village.notifier():
+            until(lambda: post.taken)
+        assert subjects(post.taken, "rina@example.org") == ["db-02 is down"]
