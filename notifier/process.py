@@ -46,6 +46,7 @@ WATCH, SWEEP, LISTEN = 5.0, 2.0, 1.0
 
 def run(settings: Settings) -> int:
     """Work until told to stop. A message that hangs then is left to the next process, which finds it leased."""
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every job, and so do we where it matters
     notifier = Notifier(settings)
     code = asyncio.run(notifier.run())
     if notifier.busy:

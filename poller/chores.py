@@ -101,6 +101,8 @@ async def retire(connection: AsyncConnection[Any], today: datetime, raw_days: in
         "delete from watch_cost where ts < %s and ts <> %s", [today - timedelta(days=hourly_days), IN_ALL]
     )
     await connection.execute("delete from note where at < %s", [today - timedelta(days=raw_days)])
+    await connection.execute("delete from notice where at < %s", [today - timedelta(days=hourly_days)])
+    await connection.execute("delete from linking where expires_at < now() - interval '1 day'")
     await connection.execute("delete from look where asked_at < now() - interval '1 day'")
     await connection.execute("delete from discovery where asked_at < now() - interval '30 days'")
     await connection.execute("delete from login_attempt where at < now() - interval '1 day'")

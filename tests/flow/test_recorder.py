@@ -291,3 +291,20 @@ async def test_a_memory_of_a_newer_version_is_refused_with_a_sentence(desk: Desk
         connection.execute(text("insert into standing (site_id, data) values (1, :data)"), newer)
     with pytest.raises(Unreadable, match=r"written by a newer one\. Run that version"):
         await desk.recorder()
+
+
+async def test_what_was_told_long_ago_is_forgotten_and_what_was_told_lately_is_kept(
+    database_url: str, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "insert into notice (at, kind, subject, state, since) values (now() - interval '400 days', 'problem',"
+                " 'poller', 'down', now()), (now(), 'problem', 'poller', 'down', now())"
+            )
+        )
+
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await retire(connection, datetime.now(UTC), 30, 366)
+    with engine.connect() as connection:
+        assert connection.execute(text("select count(*) from notice")).scalar_one() == 1
