@@ -128,6 +128,8 @@ def _state(story: Story, speech: Speech) -> str:
         "warning": speech.gettext("Warning"), "critical": speech.gettext("Critical"),
         "unknown": speech.gettext("Unknown"), "unreachable": speech.gettext("Unreachable"),
     }  # fmt: skip
+    if story.subject.startswith("check:") and story.state == "down":
+        return speech.gettext("Failed")  # the machine itself may well be up
     return words.get(story.state, story.state)
 
 
