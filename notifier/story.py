@@ -11,10 +11,12 @@ from psycopg import Cursor
 BEHIND = 30
 """Names of machines listed at most; the rest is counted."""
 SEES = (
-    "(%(person)s::int is null or {0}.division_id in (select division_id from membership where person_id = %(person)s)"
+    "((%(person)s::int is null and (h.id is null or {0}.division_id is not distinct from h.division_id))"
+    " or {0}.division_id in (select division_id from membership where person_id = %(person)s)"
     " or exists (select from person v where v.id = %(person)s and v.role = 'admin'))"
 )
-"""Whether the reader may know of the machine {0} (domain.inventory.visible); a group's address has no person."""
+"""Whether the reader may know of the machine {0} (domain.inventory.visible); a group's address has no
+person, and reads of the division of the machine it is about."""
 STORY = f"""
 select n.id, n.kind, n.subject, n.state, n.since, n.at, n.outage, n.incident_id, n.admins_only, n.host_id,
  h.name, h.address, h.runbook, hc.name as check_name, dv.name as division,

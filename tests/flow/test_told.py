@@ -177,6 +177,11 @@ def test_a_message_names_only_machines_its_reader_may_see(village: Village) -> N
         channel = village.mail(post.port)
         village.route(village.person("rina", finance="pic"), channel, {"mailbox": "rina@example.org"})
         village.route(village.person("root", "admin", finance="pic"), channel, {"mailbox": "root@example.org"})
+        group = village.route(None, channel, {"mailbox": "group@example.org"})
+        village.ask(
+            "insert into policy (position, name, zone, steps) values (1, 'all', 'UTC', %s::jsonb)",
+            f'[{{"after": 0, "to": ["pic", "route:{group}"]}}]',
+        )
         router, core = village.machine("router", "finance"), village.machine("secret-core", "sales")
         village.ask("insert into host_parent (host_id, parent_id) values (%s, %s)", router, core)
         incident = village.one(
@@ -189,10 +194,11 @@ def test_a_message_names_only_machines_its_reader_may_see(village: Village) -> N
             )
         with village.notifier():
             village.trouble(router)
-            until(lambda: len(post.taken) == 2)
+            until(lambda: len(post.taken) == 3)
         bodies = {mail.to[0]: mail.message.as_string() for mail in post.taken}
-        assert "till-1" in bodies["rina@example.org"] and "secret" not in bodies["rina@example.org"]
-        assert "1 machine behind it" in bodies["rina@example.org"]
+        for narrow in ("rina@example.org", "group@example.org"):  # a group reads of the division it is told of
+            assert "till-1" in bodies[narrow] and "secret" not in bodies[narrow]
+            assert "1 machine behind it" in bodies[narrow]
         assert "secret-db" in bodies["root@example.org"] and "secret-core" in bodies["root@example.org"]
 
 
