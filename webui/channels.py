@@ -7,6 +7,7 @@ import secrets as random
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from sqlalchemy import func, select
@@ -19,6 +20,7 @@ from domain.recipients import Channel, Route
 from notifier.channels import catalogue
 from notifier.channels.base import Channel as Kind
 from notifier.channels.webpush import fresh_pair
+from probes.names import is_this_machine
 from webui import access, language, logins, store, trials
 from webui.draft import Draft
 from webui.forms import Field, OptionsForm
@@ -63,8 +65,14 @@ def index() -> str:
     for id, row in rows.items():
         tried = select(Delivery).where(Delivery.channel_id == id, Delivery.state.in_(["sent", "dead"]))
         row.last = database.scalar(tried.order_by(Delivery.id.desc()).limit(1))
+    home = store.settings().home()
     return render_template(
-        "channels/index.html", active="channels.index", rows=list(rows.values()), kinds=_kinds(), label=gettext
+        "channels/index.html",
+        active="channels.index",
+        rows=list(rows.values()),
+        kinds=_kinds(),
+        label=gettext,
+        home=home if is_this_machine(urlsplit(home).hostname or "") else "",
     )
 
 

@@ -473,3 +473,8 @@ def wait_for(page: Page, expression: str, word: str) -> str:
             return found
         page.wait_for_timeout(100)
     raise AssertionError(f"{word!r} never came: {found}")
+
+
+def test_links_that_only_this_machine_can_open_are_pointed_out(rina: Visitor, mail: Channel) -> None:
+    page = rina.get("/channels").text
+    assert "Links in messages lead to http://127.0.0.1" in page and "PANTAU_URL" in page
