@@ -40,6 +40,10 @@ GRACE = 3.0
 """Seconds a message may still take when we are told to stop."""
 TRIALS = 4
 """Tests under way at once."""
+PATIENCE = 15.0
+"""Seconds a look may take before PostgreSQL counts as away: a frozen server answers nothing, not even an error."""
+END = 10.0
+"""Seconds after which we end whatever hangs, once told to stop."""
 WATCH, SWEEP, LISTEN = 5.0, 2.0, 1.0
 """Seconds between two looks at the watching, at work nobody does, and at what is due without anybody having called."""
 
@@ -50,9 +54,14 @@ def run(settings: Settings) -> int:
     notifier = Notifier(settings)
     code = asyncio.run(notifier.run())
     if notifier.busy:
-        logging.shutdown()
-        os._exit(code)  # threads cannot be called back, and would be waited for
+        _end(code)
     return code
+
+
+def _end(code: int) -> None:
+    """End at once: threads cannot be called back, and would be waited for."""
+    logging.shutdown()
+    os._exit(code)
 
 
 class Notifier:
@@ -66,6 +75,8 @@ class Notifier:
         self._waker = queue.Waker()
         self._threads: dict[int, ThreadPoolExecutor] = {}
         self._trials = ThreadPoolExecutor(TRIALS, thread_name_prefix="trial")
+        self._eyes = ThreadPoolExecutor(1, thread_name_prefix="watch")
+        self._voice = ThreadPoolExecutor(1, thread_name_prefix="emergency")
         self._pool: ConnectionPool[Connection[Any]] = ConnectionPool(
             self._url, min_size=1, max_size=24, timeout=10, open=False, check=ConnectionPool.check_connection,
             kwargs={"application_name": "pantau notifier", "connect_timeout": 3, "options": "-c statement_timeout=30000"},
@@ -88,7 +99,7 @@ class Notifier:
         """Stand by, lead, and begin again after every outage of PostgreSQL; 0 when told to stop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._halt)
         engine = database.engine(self._url, size=1, name="pantau notifier")
         await asyncio.to_thread(self._pool.open)
         watching = asyncio.gather(self._watch(engine), self._calls())
@@ -109,9 +120,14 @@ class Notifier:
             await watching
         engine.dispose()
         await asyncio.to_thread(self._pool.close, 2.0)
-        for threads in (*self._threads.values(), self._trials):
+        for threads in (*self._threads.values(), self._trials, self._eyes, self._voice):
             threads.shutdown(wait=False, cancel_futures=True)
         return 0
+
+    def _halt(self) -> None:
+        """Told to stop."""
+        self._stop.set()
+        asyncio.get_running_loop().call_later(END, _end, 0)
 
     # ---- leading
 
@@ -226,22 +242,35 @@ class Notifier:
 
     async def _watch(self, engine: Engine) -> None:
         """Whether the poller still works, from outside of it; also while another notifier sends."""
-        away, started = False, None
+        loop, away, started = asyncio.get_running_loop(), False, None
+        looking: asyncio.Future[float] | None = None
         while True:
-            try:
-                started = await asyncio.to_thread(_look, engine, self._settings.interval, started)
-                if self._leads:
-                    await asyncio.to_thread(self._well)
+            looking = looking or loop.run_in_executor(self._eyes, self._look, engine, started)
+            error: BaseException | None = None
+            done, _ = await asyncio.wait({looking}, timeout=PATIENCE)
+            if not done:  # a frozen server answers nothing, not even an error: the look goes on, and so do we
+                error = TimeoutError("it does not answer")
+            else:
+                error, looking = looking.exception(), None
+                started = started if error else done.pop().result()
+            if error is None:
                 away = False
-            except (DBAPIError, psycopg.OperationalError) as error:
+            elif isinstance(error, DBAPIError | psycopg.OperationalError | TimeoutError):
                 if not away:
                     _log.error("PostgreSQL is away (%s).", (str(error).strip().splitlines() or ["no reason"])[0])
                 away = True
                 if self._leads:
-                    await asyncio.to_thread(self._away)
-            except Exception:  # noqa: BLE001 - the border of one look: whatever fails, the next one is made
-                _log.exception("A look at the watching failed.")
+                    await loop.run_in_executor(self._voice, self._away)
+            else:
+                _log.error("A look at the watching failed.", exc_info=error)
             await asyncio.sleep(WATCH)
+
+    def _look(self, engine: Engine, started: float | None) -> float:
+        """One look, and what is kept for when PostgreSQL is away; when the first one was made."""
+        begun = _look(engine, self._settings.interval, started)
+        if self._leads:
+            self._well()
+        return begun
 
     async def _calls(self) -> None:
         """Call the lookouts; beside the watching, for one that answers late must not hold it up."""
