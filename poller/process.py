@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import AsyncConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from config import database, migrate, vault
 from config.settings import Settings, place_of
@@ -52,8 +52,9 @@ def run(settings: Settings) -> int:
     except OSError as error:
         _log.error("%s", error)
         return 1
-    except psycopg.OperationalError as error:
-        _log.error("PostgreSQL is not there yet: %s", str(error).strip().splitlines()[0])
+    except (psycopg.OperationalError, DBAPIError) as error:
+        said = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+        _log.error("PostgreSQL is not there yet: %s", (said.splitlines() or ["no reason given"])[0])
         return 1
     return 0
 
