@@ -126,7 +126,10 @@ class Membership(Table):
 
 
 class Session(Table):
-    """One browser logged in. `id` is the SHA-256 (hex) of the cookie's random token: the table alone opens nothing."""
+    """One browser logged in. `id` is the SHA-256 (hex) of the cookie's random token: the table alone opens nothing.
+
+    `proved_at` is when its person last showed who they are.
+    """
 
     __tablename__ = "session"
 
@@ -134,6 +137,7 @@ class Session(Table):
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    proved_at: Mapped[datetime] = mapped_column(server_default=func.now())
     source: Mapped[str] = mapped_column(server_default="")
     browser: Mapped[str] = mapped_column(server_default="")
 

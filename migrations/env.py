@@ -5,6 +5,7 @@ from sqlalchemy import Connection, text
 
 import domain.deliveries
 import domain.heard
+import domain.identity
 import domain.inventory
 import domain.recipients
 import domain.records

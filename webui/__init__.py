@@ -41,11 +41,13 @@ from webui import (
     parts,
     people,
     policies,
+    proof,
     push,
     registering,
     rotas,
     routes,
     samples,
+    sessions,
     setup,
     sites,
     staff,
@@ -79,6 +81,8 @@ BLUEPRINTS = (
     metrics.blueprint,
     parts.blueprint,
     people.blueprint,
+    proof.blueprint,
+    sessions.blueprint,
     setup.blueprint,
     edit.blueprint,
     checks.blueprint,
@@ -120,6 +124,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     access.install(app)
+    proof.install(app)
     return app
 
 

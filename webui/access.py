@@ -60,6 +60,17 @@ scraper = _rule(SCRAPER)
 """Whoever shows the token set for it as `Authorization: Bearer`, and administrators."""
 
 
+def fresh(view: View) -> View:
+    """Below the rule: whoever has not shown who they are within the last minutes does so first (webui/proof.py)."""
+    view.__fresh__ = True  # type: ignore[attr-defined]
+    return view
+
+
+def is_fresh(view: Callable[..., Any]) -> bool:
+    """Whether a view declared `fresh`."""
+    return bool(getattr(view, "__fresh__", False))
+
+
 def install(app: Flask) -> None:
     """Stand before every page. Call after all blueprints are registered: a route without a rule is refused here."""
     manager = LoginManager(app)
@@ -125,15 +136,24 @@ def close_session(answer: Plain) -> None:
     """Log this browser out; the row goes, so a copied cookie opens nothing."""
     token = cookies.read("session")
     if token:
-        store.session().execute(delete(Session).where(Session.id == _hash(token)))
+        gone = store.session().scalar(
+            delete(Session).where(Session.id == _hash(token)).returning(Session.person_id)
+        )
+        store.announce("session", str(gone or ""))
         store.session().commit()
     cookies.drop(answer, "session")
 
 
 def close_others(someone: Person) -> None:
     """End every other session of `someone`, in the transaction of the caller."""
-    own = _hash(cookies.read("session"))
-    store.session().execute(delete(Session).where(Session.person_id == someone.id, Session.id != own))
+    close(someone.id, Session.id != _hash(cookies.read("session")))
+
+
+def close(person_id: int, which: ColumnElement[bool] | None = None) -> None:
+    """End the sessions of a person (those that are `which`), in the transaction of the caller; live pages hear of it."""
+    ended = delete(Session).where(Session.person_id == person_id)
+    store.session().execute(ended if which is None else ended.where(which))
+    store.announce("session", str(person_id))
 
 
 def is_own(session: Session) -> bool:
@@ -205,7 +225,7 @@ def _recognise() -> Person | None:
         return None
     database, moment = store.session(), now()
     found = database.execute(
-        select(Session.id, Session.seen_at, Person)
+        select(Session.id, Session.seen_at, Person, Session.proved_at)
         .join(Person)
         .where(
             Session.id == _hash(token),
@@ -218,6 +238,7 @@ def _recognise() -> Person | None:
         return None
     _see(found[0], found[1], moment)
     recognised: Person = found[2]
+    g.session_id, g.proved_at = found[0], found[3]
     return recognised
 
 

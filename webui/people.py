@@ -7,8 +7,8 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from domain.clock import now
-from domain.inventory import Person, Session
-from webui import access, passwords, push, store, throttle
+from domain.inventory import Person
+from webui import access, passwords, push, sessions, store, throttle
 from webui.forms import Field
 from webui.language import LANGUAGES, THEMES, YEAR, gettext
 
@@ -49,9 +49,10 @@ def _login_page(name: str, onward: str | None, wrong: str = "") -> str:
 @blueprint.post("/logout")
 @access.signed_in
 def logout() -> Response:
-    """Out: the session's row goes, and the browser forgets its name."""
+    """Out, here and everywhere: the rows of the sessions go, and the browser forgets its name."""
     answer = redirect(url_for("people.login"), 303)
     push.forget(answer)
+    access.close(access.person().id)
     access.close_session(answer)
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'  # with the worker goes its subscription
     return answer
@@ -106,12 +107,9 @@ def profile() -> Response | str | tuple[str, int]:
 
 
 def _profile_page(person: Person, fields: list[Field]) -> str:
-    opened = store.session().scalars(
-        select(Session).where(Session.person_id == person.id).order_by(Session.seen_at.desc())
-    )
     return render_template(
         "people/profile.html",
         active="people.profile",
         fields=fields,
-        sessions=[(row, access.is_own(row)) for row in opened],
+        sessions=sessions.listed(person),
     )

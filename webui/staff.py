@@ -89,7 +89,7 @@ def password(person_id: int) -> str | Response:
         return redirect(url_for("staff.edit", person_id=someone.id), 303)
     fresh = _made()
     someone.password_hash, someone.password_changed_at = passwords.digest(fresh), now()
-    database.execute(delete(Session).where(Session.person_id == someone.id))
+    access.close(someone.id)
     database.commit()
     return render_template("staff/password.html", active="staff.index", someone=someone, password=fresh)
 
@@ -222,7 +222,7 @@ def _keep(someone: Person, parts: dict[int, str], another: str, part: str, draft
                     someone.memberships.append(Membership(division=home, role=part))
         database.flush()
         if not someone.active:
-            database.execute(delete(Session).where(Session.person_id == someone.id))
+            access.close(someone.id)
         store.announce("inventory")
         database.commit()
     except IntegrityError:

@@ -23,7 +23,7 @@ from webui import access, store
 _log = logging.getLogger("web")
 blueprint = Blueprint("stream", __name__)
 
-BEAT, PACE, TRUST = 15.0, 1.0, 5.0
+BEAT, PACE, TRUST = 15.0, 1.0, 4.0
 """Seconds between comments on a quiet line; between two events of one client; until its session is asked for again."""
 TOPICS = 8
 
@@ -42,12 +42,12 @@ class Hub:
         """How many browsers listen now."""
         return len(self._clients)
 
-    def join(self, topics: frozenset[str]) -> Client | None:
+    def join(self, topics: frozenset[str], person_id: int) -> Client | None:
         """A new client, or None when there is no room."""
         with self._lock:
             if len(self._clients) >= self._limit:
                 return None
-            client = Client(topics)
+            client = Client(topics, person_id)
             self._clients.add(client)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._listen, name="live", daemon=True)
@@ -65,13 +65,23 @@ class Hub:
             for client in self._clients:
                 client.tell(topics)
 
+    def doubt(self, person: str) -> None:
+        """A session of this person ended: each of their browsers is asked for its session again at once."""
+        with self._lock:
+            for client in self._clients:
+                if str(client.person_id) == person:
+                    client.doubt()
+
     def _listen(self) -> None:
         """Hear PostgreSQL; after every interruption everybody is told to look again."""
         while True:
             try:
-                with database.listening(self._url, "recorded", "look", "inventory", "incident") as heard:
+                with database.listening(self._url, "recorded", "look", "inventory", "incident", "session") as heard:
                     self.tell({"*"})
                     for notice in heard.notifies():
+                        if notice.channel == "session":
+                            self.doubt(notice.payload)
+                            continue
                         self.tell(topics_of(notice.channel, notice.payload))
             except psycopg.Error as error:
                 _log.debug("The live line to PostgreSQL is down (%s).", type(error).__name__)
@@ -82,8 +92,9 @@ class Hub:
 class Client:
     """One browser's wish list and what it has not been told yet."""
 
-    def __init__(self, topics: frozenset[str]) -> None:
-        self.topics = topics
+    def __init__(self, topics: frozenset[str], person_id: int) -> None:
+        self.topics, self.person_id = topics, person_id
+        self.doubted = False
         self._waiting: set[str] = set()
         self._ready = threading.Event()
         self._lock = threading.Lock()
@@ -95,6 +106,11 @@ class Client:
             with self._lock:
                 self._waiting |= wanted
                 self._ready.set()
+
+    def doubt(self) -> None:
+        """Whether this browser may still listen is to be asked now."""
+        self.doubted = True
+        self._ready.set()
 
     def wait(self, seconds: float) -> list[str]:
         """What changed; an empty list after so many seconds of silence."""
@@ -132,7 +148,7 @@ def install(app: Flask, url: str, limit: int) -> None:
 def events() -> Response:
     """`?topic=home&topic=machine:17`: an event for each change, its data the topic."""
     hub: Hub = current_app.extensions["hub"]
-    client = hub.join(frozenset(request.args.getlist("topic")[:TOPICS]))
+    client = hub.join(frozenset(request.args.getlist("topic")[:TOPICS]), access.person().id)
     if client is None:
         return Response("", 503, {"Retry-After": "5"})
     store.session().rollback()  # a stream holds no connection of the pool
@@ -149,8 +165,10 @@ def _lines(hub: Hub, client: Client) -> Iterator[str]:
         while True:
             changed = client.wait(TRUST)
             now = time.monotonic()
-            if now - trusted >= TRUST:
+            if client.doubted or now - trusted >= TRUST:
+                client.doubted = False
                 if not _trusted():
+                    yield "event: ended\ndata: session\n\n"
                     return
                 trusted = now
             for topic in changed:

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, text
 
 import domain.deliveries
 import domain.heard
+import domain.identity
 import domain.inventory
 import domain.recipients
 import domain.records

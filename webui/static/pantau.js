@@ -84,6 +84,7 @@ const listen = () => {
   stream.addEventListener("changed", async () => {
     try { await pantau.refresh(); heard = Date.now(); tell(false); } catch { /* the heartbeat tells */ }
   });
+  stream.addEventListener("ended", () => { stream.close(); location.reload(); }); // logged out elsewhere
 };
 if (said) {
   listen();
