@@ -136,9 +136,7 @@ def close_session(answer: Plain) -> None:
     """Log this browser out; the row goes, so a copied cookie opens nothing."""
     token = cookies.read("session")
     if token:
-        gone = store.session().scalar(
-            delete(Session).where(Session.id == _hash(token)).returning(Session.person_id)
-        )
+        gone = store.session().scalar(delete(Session).where(Session.id == _hash(token)).returning(Session.person_id))
         store.announce("session", str(gone or ""))
         store.session().commit()
     cookies.drop(answer, "session")

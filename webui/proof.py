@@ -22,7 +22,7 @@ blueprint = Blueprint("proof", __name__)
 
 FRESH = timedelta(minutes=15)
 """For how long one has shown who one is."""
-PARKED, PASSWORD = "proof-parked", "proof-password"  # noqa: S105 - names of fields
+PARKED, PASSWORD = "proof-parked", "proof-password"
 
 
 def install(app: Flask) -> None:
@@ -106,10 +106,7 @@ def _judge() -> str:
 
 
 def _page(target: str, wrong: str = "", *, parked: str = "", onward: str | None = None, files: bool = False) -> str:
-    field = Field(
-        PASSWORD, gettext("Password"), "secret", autocomplete="current-password", required=True, wrong=wrong
-    )
+    field = Field(PASSWORD, gettext("Password"), "secret", autocomplete="current-password", required=True, wrong=wrong)
     return render_template(
         "people/prove.html", field=field, target=target, parked=parked, next=onward or "", files=files
     )
-

@@ -144,7 +144,9 @@ def test_a_live_stream_closes_within_five_seconds_of_its_session(
     lines: list[str] = []
 
     def listen() -> None:
-        with requests.get(f"{site}/events?topic=home", cookies={cookie.key: cookie.value}, stream=True, timeout=30) as answer:
+        with requests.get(
+            f"{site}/events?topic=home", cookies={cookie.key: cookie.value}, stream=True, timeout=30
+        ) as answer:
             lines.extend(line.decode() for line in answer.iter_lines())
 
     thread = threading.Thread(target=listen)
@@ -195,5 +197,3 @@ def test_on_a_phone_the_question_fits_and_the_form_goes_on(
     page.fill(f"#{FIELD}", PASSWORD)
     page.click("main button.primary")
     page.wait_for_url("**/grave")
-
-
