@@ -304,16 +304,32 @@ def open_database(settings: Settings, *, demand: bool = True) -> Any:
     return engine
 
 
+def _actor() -> Any:
+    """Whoever types commands here, as the audit knows them: the system's account, under which sudo was used if it was."""
+    from getpass import getuser
+
+    from domain.audit import Actor
+
+    try:
+        name = os.environ.get("SUDO_USER") or getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        name = str(os.getuid()) if hasattr(os, "getuid") else ""
+    return Actor(name=name, source="command line")
+
+
 @contextmanager
 def open_session(settings: Settings) -> Iterator[Any]:
     """A session on the installation's database; what the database refuses is one sentence, and rolled back."""
     from sqlalchemy.exc import DBAPIError
 
     from config import database
+    from domain import audit
 
     engine = open_database(settings)
+    maker = database.sessions(engine)
+    audit.attend(maker, _actor)
     try:
-        with database.sessions(engine)() as session:
+        with maker() as session:
             yield session
     except DBAPIError as error:
         reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0].rstrip(".")

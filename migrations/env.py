@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection, text
 
+import domain.audit
 import domain.deliveries
 import domain.heard
 import domain.identity
@@ -25,6 +26,8 @@ def run(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=Table.metadata, include_object=include, compare_type=True)
     with context.begin_transaction():
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        # What is deferred to COMMIT (the audit's rows) would keep a table that was written to from being altered.
+        connection.execute(text("set constraints all immediate"))
         context.run_migrations()
 
 

@@ -12,6 +12,7 @@ from config.settings import Settings
 from webui import (
     access,
     assets,
+    audited,
     causes,
     channels,
     checks,
@@ -115,6 +116,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
     store.install(
         app, engine or database.engine(database.url(settings.database_url, settings.sockets), name="pantau web")
     )
+    audited.install(app)
     for part in (faults, headers, csrf, wording, causes, drawing, assets, hostkeys):
         part.install(app)
     language.install(app, settings)

@@ -5,6 +5,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
+import domain.audit
 import domain.deliveries
 import domain.heard
 import domain.identity
