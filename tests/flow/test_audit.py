@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 import domain.deliveries
 import domain.heard
+import domain.identity
 import domain.recipients
 import domain.records
 import domain.requests  # noqa: F401
@@ -29,6 +30,7 @@ UNWATCHED = {
     "limit_edit": "the way back of an edit whose limits are watched",
     "linking": "a code for minutes; what it brings about is a route",
     "login_attempt": "counted by the minute as login.failed",
+    "parked_form": "what was typed, for minutes; sending it is the event",
     "session": "an event says who logged in and out",
     "discovery": "an event says what was looked for",
     "look": "an event says what was asked, where a secret was typed",
