@@ -142,7 +142,7 @@ class _Up:
         return lock
 
     def _start_database(self) -> None:
-        from config import database, migrate, postgres, vault
+        from config import database, migrate, postgres, vault, webkey
         from config.processes import Kept
 
         settings, say = self._settings, self._say
@@ -162,6 +162,8 @@ class _Up:
                 say(f"made the vault's key {settings.vault_key} (keep a copy of it, apart from backups).")
             if vault.create(settings.notifier_key, settings.notifier_public):
                 say(f"made the notifier's key {settings.notifier_key} (keep a copy of it, apart from backups).")
+            if webkey.create(settings.web_key):
+                say(f"made the web's key {settings.web_key} (keep a copy of it, apart from backups).")
         except (postgres.PostgresError, database.DatabaseError, vault.VaultError) as error:
             stop(error)
         self._engine = engine

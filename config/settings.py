@@ -198,6 +198,11 @@ class Settings(BaseSettings):
         return self.data / "notifier.pub"
 
     @property
+    def web_key(self) -> Path:
+        """The web's own key file (0600): it opens seeds of login codes, and no login of a watched machine."""
+        return self.data / "web.key"
+
+    @property
     def emergency(self) -> Path:
         """Whom the notifier tells when the database itself is away; the secrets in it stay sealed."""
         return self.data / "emergency.json"

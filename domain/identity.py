@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, LargeBinary, func
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.table import Table
@@ -24,3 +25,70 @@ class ParkedForm(Table):
     path: Mapped[str]
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
     parked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Totp(Table):
+    """The app that makes login codes for somebody (RFC 6238): the seed, sealed by the web's key for `totp:<seal_id>`.
+
+    It counts from `confirmed_at` on, when its first code was typed. `last_step` is the number of the 30 seconds whose
+    code was taken last: neither that one nor an earlier one is taken again.
+    """
+
+    __tablename__ = "totp"
+
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), primary_key=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    seal_id: Mapped[str]
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class RecoveryCode(Table):
+    """A code that stands in once for an app or a key that was lost. `digest` is its SHA-256 (hex)."""
+
+    __tablename__ = "recovery_code"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    used_at: Mapped[datetime | None]
+
+
+class Passkey(Table):
+    """A key in somebody's device or stick (WebAuthn). Only its public half is here; `site` is the name it is bound to.
+
+    `signs` is its counter: one that goes back has been copied. `transports` is how browsers reach it.
+    """
+
+    __tablename__ = "passkey"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    site: Mapped[str]
+    credential: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    public: Mapped[bytes] = mapped_column(LargeBinary)
+    signs: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    transports: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    used_at: Mapped[datetime | None]
+
+
+class SpentChallenge(Table):
+    """A question that a passkey has answered: no answer to it is taken a second time. `digest` is its SHA-256 (hex)."""
+
+    __tablename__ = "spent_challenge"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    spent_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class HalfLogin(Table):
+    """Somebody whose password was right and whose second factor is awaited. `id` is the hash of the browser's token."""
+
+    __tablename__ = "half_login"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    began_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -23,6 +23,7 @@ from webui import (
     discover,
     drawing,
     edit,
+    entry,
     faults,
     headers,
     heard,
@@ -40,6 +41,7 @@ from webui import (
     metrics,
     outages,
     parts,
+    passkeys,
     people,
     policies,
     proof,
@@ -48,6 +50,7 @@ from webui import (
     rotas,
     routes,
     samples,
+    second,
     sessions,
     setup,
     sites,
@@ -83,6 +86,9 @@ BLUEPRINTS = (
     parts.blueprint,
     people.blueprint,
     proof.blueprint,
+    passkeys.blueprint,
+    second.blueprint,
+    entry.blueprint,
     sessions.blueprint,
     setup.blueprint,
     edit.blueprint,
@@ -127,6 +133,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
         app.register_blueprint(blueprint)
     access.install(app)
     proof.install(app)
+    second.install(app)
     return app
 
 

@@ -39,7 +39,7 @@ def exempt(view: View) -> View:
 def token() -> str:
     """A token for one page. It is masked afresh each time, so that compression gives nothing away."""
     mask = secrets.token_bytes(32)
-    return base64.urlsafe_b64encode(mask + _xor(mask, _proof())).decode()
+    return base64.urlsafe_b64encode(mask + _xor(mask, proof())).decode()
 
 
 def check() -> None:
@@ -60,10 +60,10 @@ def _ours(offered: str) -> bool:
         packed = base64.urlsafe_b64decode(offered.encode("ascii", "replace"))
     except ValueError:
         return False
-    return len(packed) == 64 and hmac.compare_digest(_xor(packed[:32], packed[32:]), _proof())
+    return len(packed) == 64 and hmac.compare_digest(_xor(packed[:32], packed[32:]), proof())
 
 
-def _proof() -> bytes:
+def proof() -> bytes:
     """What a token proves: that its page was made for this browser's session, or for this visit before login."""
     return hashlib.sha256(cookies.sign("csrf", cookies.read("session") or _visit()).encode()).digest()
 

@@ -18,6 +18,7 @@ PAGES = (
     ("people.profile", "settings", lazy_gettext("Your account"), ""),
     ("credentials.index", "key", lazy_gettext("Credentials"), ADMIN),
     ("staff.index", "users", lazy_gettext("People"), ADMIN),
+    ("entry.index", "lock", lazy_gettext("Logging in"), ADMIN),
     ("policies.index", "list-check", lazy_gettext("Who is told"), ADMIN),
     ("lookouts.index", "heartbeat", lazy_gettext("Signs of life"), ADMIN),
     ("wordings.index", "pencil", lazy_gettext("Wording"), ADMIN),

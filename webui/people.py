@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import Person
-from webui import access, passwords, push, sessions, store, throttle
+from webui import access, factors, halfway, passkeys, passwords, push, sessions, store, throttle
 from webui.forms import Field
 from webui.language import LANGUAGES, THEMES, YEAR, gettext
 
@@ -32,9 +32,31 @@ def login() -> Response | str | tuple[str, int]:
     if not passwords.right(someone, password) or someone is None:
         return _login_page(name, onward, gettext("Name or password is not right.")), 422
     throttle.forgive(name)
+    if factors.of(someone.id).any:
+        answer = redirect(url_for("second.step", next=onward or None), 303)
+        halfway.begin(answer, someone)
+        return answer
     answer = redirect(access.onward(onward), 303)
     access.open_session(answer, someone)
     throttle.know_device(answer, name)
+    return answer
+
+
+@blueprint.post("/login/passkey")
+@access.public
+def passkey() -> Response | tuple[str, int]:
+    """In with a passkey alone: it stands for the name, and for both factors, since the device asked who holds it."""
+    onward = request.form.get("next")
+    try:
+        kept = passkeys.accept(request.form.get("passkey", ""), passkeys.LOGIN, None)
+        someone = store.session().scalar(select(Person).where(Person.id == kept.person_id, Person.active))
+        if someone is None:
+            raise passkeys.Refused(gettext("This passkey is not known here."))
+    except passkeys.Refused as refused:
+        return _login_page("", onward, str(refused)), 422
+    answer = redirect(access.onward(onward), 303)
+    access.open_session(answer, someone)
+    throttle.know_device(answer, someone.login)
     return answer
 
 
@@ -43,7 +65,8 @@ def _login_page(name: str, onward: str | None, wrong: str = "") -> str:
         Field("login", gettext("Name"), value=name, autocomplete="username", required=True),
         Field("password", gettext("Password"), "secret", autocomplete="current-password", required=True),
     ]
-    return render_template("people/login.html", fields=fields, wrong=wrong, next=onward or "")
+    keys = not passkeys.why_not()
+    return render_template("people/login.html", fields=fields, wrong=wrong, next=onward or "", keys=keys)
 
 
 @blueprint.post("/logout")
@@ -112,4 +135,5 @@ def _profile_page(person: Person, fields: list[Field]) -> str:
         active="people.profile",
         fields=fields,
         sessions=sessions.listed(person),
+        factors=factors.of(person.id),
     )

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as Plain
 
 from domain.clock import now
 from domain.inventory import Session
-from webui import access, faults, parking, passwords, store, throttle
+from webui import access, factors, faults, parking, passkeys, passwords, second, store, throttle
 from webui.forms import Field
 from webui.language import gettext
 
@@ -98,15 +98,33 @@ def _judge() -> str:
     wait = throttle.wait(person.login)
     if wait:
         return throttle.sentence(wait)
-    if not passwords.right(person, request.form.get(PASSWORD, "")[:1000]):
-        return gettext("This is not your password.")
+    if request.form.get(second.PASSKEY) or request.form.get(second.CODE, "").strip():
+        wrong = second.judge(person, passkeys.PROVE)
+    else:
+        typed = request.form.get(PASSWORD, "")[:1000]
+        wrong = "" if passwords.right(person, typed) else gettext("This is not your password.")
+    if wrong:
+        return wrong
     throttle.forgive(person.login)
     renew(g.session_id)
     return ""
 
 
 def _page(target: str, wrong: str = "", *, parked: str = "", onward: str | None = None, files: bool = False) -> str:
-    field = Field(PASSWORD, gettext("Password"), "secret", autocomplete="current-password", required=True, wrong=wrong)
+    has = factors.of(access.person().id)
+    fields = [
+        Field(
+            PASSWORD,
+            gettext("Password"),
+            "secret",
+            autocomplete="current-password",
+            required=not has.app,
+            wrong=wrong,
+        )
+    ]
+    if has.app:
+        fields.append(Field(second.CODE, gettext("Or a code from your app"), autocomplete="one-time-code"))
+    keys = has.passkeys and not passkeys.why_not()
     return render_template(
-        "people/prove.html", field=field, target=target, parked=parked, next=onward or "", files=files
+        "people/prove.html", fields=fields, target=target, parked=parked, next=onward or "", files=files, keys=keys
     )

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response
 from domain.clock import now
 from domain.inventory import Division, Membership, Person, Session
 from domain.recipients import Route
-from webui import access, passwords, store
+from webui import access, factors, passwords, second, store
 from webui.draft import Draft
 from webui.forms import Field
 from webui.language import gettext, lazy_gettext
@@ -94,6 +94,19 @@ def password(person_id: int) -> str | Response:
     return render_template("staff/password.html", active="staff.index", someone=someone, password=fresh)
 
 
+@blueprint.post("/<int:person_id>/second-factor")
+@access.admin
+@access.fresh
+def factor(person_id: int) -> Response:
+    """Take the second factor from somebody who lost it: the password alone opens again, and every session ends."""
+    someone = _person(person_id)
+    second.forget(someone.id)
+    access.close(someone.id) if someone.id != access.person().id else access.close_others(someone)
+    store.session().commit()
+    flash(gettext("%(name)s has no second factor any more.", name=someone.name), "good")
+    return redirect(url_for("staff.edit", person_id=someone.id), 303)
+
+
 def _work(someone: Person | None) -> Response | str | tuple[str, int]:
     typed = request.form if request.method == "POST" else None
     draft = Draft(typed)
@@ -145,6 +158,7 @@ def _work(someone: Person | None) -> Response | str | tuple[str, int]:
         draft=draft,
         divisions=[draft[f"part-{division.id}"] for division in divisions],
         itself=someone is not None and someone.id == access.person().id,
+        factors=factors.of(someone.id) if someone is not None else None,
     )
     return page if typed is None else (page, 422)
 

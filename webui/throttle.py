@@ -37,14 +37,16 @@ class Bucket:
         return max(0.0, pause - (moment - last).total_seconds())
 
 
-def wait(login: str) -> float:
+def wait(login: str, what: str = "") -> float:
     """Seconds until the next try for `login` from here; 0 means try now, and counts as a failure until forgiven.
+
+    `what` is tried when it is not the password, such as `code`: it is counted for itself.
 
     The try is written down before the password is looked at, under a lock: a thousand tries at once are still one
     after the other.
     """
     database, moment = store.session(), now()
-    buckets = _buckets(login)
+    buckets = _buckets(login, what)
     database.execute(text("select pg_advisory_xact_lock(hashtext(:key))"), {"key": f"login {buckets[0].value}"})
     waits = [bucket.wait(*_failures(bucket, moment), moment) for bucket in buckets]
     if not any(waits):
@@ -54,9 +56,9 @@ def wait(login: str) -> float:
     return max(waits)
 
 
-def forgive(login: str) -> None:
+def forgive(login: str, what: str = "") -> None:
     """The password was right: earlier failures of this account from here no longer count."""
-    account = _buckets(login)[0].value
+    account = _buckets(login, what)[0].value
     store.session().execute(
         delete(LoginAttempt).where(LoginAttempt.account == account, LoginAttempt.source == _source())
     )
@@ -82,11 +84,11 @@ def know_device(answer: Response, login: str) -> None:
     )
 
 
-def _buckets(login: str) -> list[Bucket]:
+def _buckets(login: str, what: str = "") -> list[Bucket]:
     """A known browser has a bucket of its own; everybody else shares the account's and the source's."""
     if cookies.signed("device", login, cookies.read("device")):
-        return [Bucket("account", f"{login} known device", 10)]
-    return [Bucket("account", login, 5), Bucket("source", _source(), 20)]
+        return [Bucket("account", f"{login} known device {what}".strip(), 10)]
+    return [Bucket("account", f"{login} {what}".strip(), 5), Bucket("source", _source(), 20)]
 
 
 def _failures(bucket: Bucket, moment: datetime) -> tuple[int, datetime | None]:
