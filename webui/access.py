@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as Plain
 from domain import inventory
 from domain.clock import now
 from domain.inventory import Host, Person, Session
-from webui import cookies, faults, store
+from webui import audited, cookies, faults, store
 from webui.language import gettext
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -114,8 +114,11 @@ def anybody() -> bool:
     return bool(store.session().scalar(select(exists().where(Person.id.is_not(None)))))
 
 
-def open_session(answer: Plain, someone: Person) -> None:
-    """Log `someone` in: a new random name for the browser, its hash for the table; any earlier one ends."""
+def open_session(answer: Plain, someone: Person, how: str = "password") -> None:
+    """Log `someone` in: a new random name for the browser, its hash for the table; any earlier one ends.
+
+    `how` says by what, for the audit.
+    """
     database = store.session()
     close_session(answer)
     token = secrets.token_urlsafe(32)
@@ -128,6 +131,7 @@ def open_session(answer: Plain, someone: Person) -> None:
         )
     )
     database.execute(delete(Session).where(Session.created_at < now() - ABSOLUTE))
+    audited.note("login", f"person:{someone.id}", by=someone, how=how)
     database.commit()
     cookies.put(answer, "session", token, int(ABSOLUTE.total_seconds()))
 

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import Person
-from webui import access, factors, halfway, passkeys, passwords, push, sessions, store, throttle
+from webui import access, audited, factors, halfway, passkeys, passwords, push, sessions, store, throttle
 from webui.forms import Field
 from webui.language import LANGUAGES, THEMES, YEAR, gettext
 
@@ -55,7 +55,7 @@ def passkey() -> Response | tuple[str, int]:
     except passkeys.Refused as refused:
         return _login_page("", onward, str(refused)), 422
     answer = redirect(access.onward(onward), 303)
-    access.open_session(answer, someone)
+    access.open_session(answer, someone, "passkey")
     throttle.know_device(answer, someone.login)
     return answer
 
@@ -76,6 +76,7 @@ def logout() -> Response:
     answer = redirect(url_for("people.login"), 303)
     push.forget(answer)
     access.close(access.person().id)
+    audited.note("logout", f"person:{access.person().id}")
     access.close_session(answer)
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'  # with the worker goes its subscription
     return answer

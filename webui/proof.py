@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as Plain
 
 from domain.clock import now
 from domain.inventory import Session
-from webui import access, factors, faults, parking, passkeys, passwords, second, store, throttle
+from webui import access, audited, factors, faults, parking, passkeys, passwords, second, store, throttle
 from webui.forms import Field
 from webui.language import gettext
 
@@ -106,6 +106,7 @@ def _judge() -> str:
     if wrong:
         return wrong
     throttle.forgive(person.login)
+    audited.note("login.proved", f"person:{person.id}")
     renew(g.session_id)
     return ""
 

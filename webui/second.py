@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from config.vault import VaultError
 from domain.identity import Passkey, RecoveryCode, Totp
 from domain.inventory import Person
-from webui import access, factors, faults, halfway, passkeys, recovery, store, throttle, totp
+from webui import access, audited, factors, faults, halfway, passkeys, recovery, store, throttle, totp
 from webui.forms import Field
 from webui.language import gettext
 
@@ -58,6 +58,7 @@ def app_page() -> Response | str | tuple[str, int]:
             wrong = throttle.sentence(wait)
         elif totp.accept(person.id, request.form.get(CODE, "")[:20], confirming=True):
             throttle.forgive(person.login, "code")
+            audited.note("factor.added", f"person:{person.id}", kind="app")
             return _codes_page(recovery.make(person.id))
         else:
             wrong = gettext("This is not the code of this moment. Is the clock of your telephone right?")
@@ -83,6 +84,7 @@ def remove_app() -> Response:
     if _last(person, app=1):
         return redirect(url_for("second.index"), 303)
     store.session().execute(delete(Totp).where(Totp.person_id == person.id))
+    audited.note("factor.removed", f"person:{person.id}", kind="app")
     store.session().commit()
     flash(gettext("Codes of the app are not asked for any more."), "good")
     return redirect(url_for("second.index"), 303)
@@ -102,6 +104,7 @@ def add_key() -> Response | str:
         return redirect(url_for("second.index"), 303)
     kept.name = passkeys.named(request.form.get("name", ""))
     store.session().add(kept)
+    audited.note("factor.added", f"person:{person.id}", kind="passkey", name=kept.name)
     if first:
         return _codes_page(recovery.make(person.id))
     store.session().commit()
@@ -126,6 +129,7 @@ def remove_key(key_id: int) -> Response:
     kept = passkeys.own(key_id)
     if not _last(access.person(), key=1):
         store.session().delete(kept)
+        audited.note("factor.removed", f"person:{kept.person_id}", kind="passkey", name=kept.name)
         store.session().commit()
         flash(gettext("“%(name)s” opens nothing any more.", name=kept.name), "good")
     return redirect(url_for("second.index"), 303)
@@ -138,6 +142,7 @@ def codes() -> str | Response:
     """Ten new recovery codes; earlier ones open nothing any more."""
     if not factors.of(access.person().id).any:
         return redirect(url_for("second.index"), 303)
+    audited.note("factor.codes", f"person:{access.person().id}")
     return _codes_page(recovery.make(access.person().id))
 
 
@@ -162,7 +167,7 @@ def step() -> Response | str | tuple[str, int]:
     throttle.forgive(someone.login, "code")
     answer = redirect(access.onward(onward), 303)
     halfway.end(answer)
-    access.open_session(answer, someone)
+    access.open_session(answer, someone, "password, passkey" if request.form.get(PASSKEY) else "password, code")
     throttle.know_device(answer, someone.login)
     return answer
 

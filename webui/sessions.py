@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import Person, Session
-from webui import access, push, store
+from webui import access, audited, push, store
 from webui.language import gettext
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/me/sessions")
@@ -44,6 +44,7 @@ def listed(person: Person) -> list[Opened]:
 def end_others() -> Response:
     """Log out everywhere else."""
     access.close_others(access.person())
+    audited.note("session.ended", f"person:{access.person().id}", which="all others")
     store.session().commit()
     flash(gettext("Everywhere else you have been logged out."), "good")
     return redirect(url_for("people.profile"), 303)
@@ -58,6 +59,7 @@ def end(name: str) -> Response:
     if store.session().scalar(select(Session.id).where(Session.person_id == person.id, chosen)) is None:
         abort(404)
     access.close(person.id, chosen)
+    audited.note("session.ended", f"person:{person.id}", which=name)
     store.session().commit()
     flash(gettext("That browser is logged out."), "good")
     return redirect(url_for("people.profile"), 303)

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response
 from domain.clock import now
 from domain.inventory import Division, Membership, Person, Session
 from domain.recipients import Route
-from webui import access, factors, passwords, second, store
+from webui import access, audited, factors, passwords, second, store
 from webui.draft import Draft
 from webui.forms import Field
 from webui.language import gettext, lazy_gettext
@@ -101,6 +101,7 @@ def factor(person_id: int) -> Response:
     """Take the second factor from somebody who lost it: the password alone opens again, and every session ends."""
     someone = _person(person_id)
     second.forget(someone.id)
+    audited.note("factor.taken", f"person:{someone.id}", name=someone.name)
     access.close(someone.id) if someone.id != access.person().id else access.close_others(someone)
     store.session().commit()
     flash(gettext("%(name)s has no second factor any more.", name=someone.name), "good")

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
+from config import webkey
 from config.settings import Settings
 from domain.clock import now
 from domain.inventory import Division, Host, HostGroup, Membership, Person, Window
@@ -39,6 +40,7 @@ SWITCHES = (
 def app(engine: Engine, place: Path) -> Flask:
     """The application as it is served."""
     made = create_app(Settings(data=place), engine)
+    webkey.create(place / "web.key")
     made.testing = False  # failures are pages here, as they are for people
     return made
 

@@ -13,18 +13,11 @@ from playwright.sync_api import BrowserContext, CDPSession, Page
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from config import webkey
 from domain.identity import Passkey, RecoveryCode
 from domain.inventory import Person
 from tests.webui.cast import PASSWORD, OpenBrowser, Visitor
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def app(app: Flask) -> Flask:
-    webkey.create(app.config["PANTAU"].web_key)
-    return app
 
 
 @contextmanager

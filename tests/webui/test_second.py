@@ -23,13 +23,6 @@ from tests.webui.cast import PASSWORD, Visitor
 from webui import totp
 
 
-@pytest.fixture
-def app(app: Flask) -> Flask:
-    """The application with the web's own key, as `pantau up` makes it."""
-    webkey.create(app.config["PANTAU"].web_key)
-    return app
-
-
 def seed_of(page: str) -> bytes:
     import base64
 
