@@ -530,6 +530,7 @@ def apply(context: click.Context, file: Path, dry_run: bool, prune: bool, renew_
     All or nothing. Applying the same file twice changes nothing. A running poller takes it over by itself.
     """
     from config import vault
+    from domain import audit as record
     from webui import documents
 
     settings = settings_from(context)
@@ -540,6 +541,8 @@ def apply(context: click.Context, file: Path, dry_run: bool, prune: bool, renew_
         with open_session(settings) as session:
             seal = vault.sealer(settings.vault_public).seal if document.credentials else _nothing_to_seal
             lines = list(documents.apply(session, document, seal, ask=ask, renew=renew_secrets, prune=prune))
+            if lines:
+                record.write(session, "apply.done", detail={"file": file.name, "changes": len(lines)})
             session.rollback() if dry_run else session.commit()
     except (documents.DocumentError, vault.VaultError) as error:
         stop(f"{file}: {error}" if isinstance(error, documents.DocumentError) else error)
@@ -563,11 +566,15 @@ def _ask_secret(prompt: str) -> str:
 @click.pass_context
 def export(context: click.Context) -> None:
     """Print the inventory as YAML that `pantau apply` takes; secrets are never printed."""
+    from domain import audit as record
     from webui import documents
 
     with open_session(settings_from(context)) as session:
         try:
-            click.echo(documents.dump(documents.export(session)), nl=False)
+            document = documents.dump(documents.export(session))
+            record.write(session, "export.estate")
+            session.commit()
+            click.echo(document, nl=False)
         except documents.DocumentError as error:
             stop(error)
 
@@ -589,6 +596,66 @@ def status(context: click.Context, as_json: bool) -> None:
         raise
     click.echo(json.dumps(now.as_json(), ensure_ascii=False) if as_json else now.as_text())
     context.exit(1 if now.problems else 0)
+
+
+# ---- audit ----
+
+
+@cli.group()
+def audit() -> None:
+    """Who did what: a chain of rows that is only added to."""
+
+
+@audit.command("verify")
+@click.option(
+    "--checkpoint", default="", metavar="COUNT:HASH", help="One printed earlier: also misses rows cut off since."
+)
+@click.pass_context
+def verify_audit(context: click.Context, checkpoint: str) -> None:
+    """Read the whole chain and compute it again. Exit code 1 and the first row that is wrong, if there is one."""
+    import psycopg
+
+    from config import database
+    from domain import audit as record
+
+    settings = settings_from(context)
+    open_database(settings).dispose()
+    try:
+        with psycopg.connect(database.url(settings.database_url, settings.sockets)) as connection:
+            found = record.verify(connection, checkpoint)
+    except ValueError as error:
+        stop(error)
+    except psycopg.Error as error:
+        stop(f"The database gave up: {(str(error).strip().splitlines() or ['no reason given'])[0].rstrip('.')}.")
+    if found.broken is not None:
+        stop(
+            f"The audit is broken at row {found.broken.id}: {found.broken.reason}. The {found.rows} rows before it are whole."
+        )
+    click.echo(f"The audit is whole: {found.rows} rows. Keep this elsewhere: {found.checkpoint}")
+
+
+@audit.command("list")
+@click.option("--person", default="", help="Only what this person did (part of the name).")
+@click.option("--what", default="", help="Only this kind, such as host or host.changed.")
+@click.option("--on", default="", help="Only what was done to this, such as host:12.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="So many of the newest.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_audit(context: click.Context, person: str, what: str, on: str, limit: int, as_json: bool) -> None:
+    """Print the newest rows, oldest of them first."""
+    from domain import audit as record
+
+    settings = settings_from(context)
+    with open_session(settings) as session:
+        for row in record.newest(session, limit, person=person, what=what, on=on):
+            told = {"id": row.id, "at": row.at.isoformat(), "person": row.person, "source": row.source}
+            if as_json:
+                found = told | {"what": row.what, "on": row.on, "detail": row.detail, "hash": row.hash.hex()}
+                click.echo(json.dumps(found, ensure_ascii=False))
+                continue
+            who = f"{row.person or '-'} ({row.source})" if row.source else row.person or "-"
+            line = f"{row.id:>6}  {_local(row.at, settings.zone)}  {who}  {row.what}  {row.on}  {json.dumps(row.detail, ensure_ascii=False)}"
+            click.echo("".join(c if c.isprintable() else " " for c in line))
 
 
 # ---- maintenance ----

@@ -24,7 +24,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, event, func, select, text
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, event, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
@@ -288,3 +288,15 @@ def head(session: Session) -> str:
     """The end of the chain as a checkpoint, without reading the rows before."""
     last = session.execute(select(Audit.id, Audit.hash).order_by(Audit.id.desc()).limit(1)).one_or_none()
     return f"{last[0]}:{last[1].hex()}" if last else f"0:{GENESIS.hex()}"
+
+
+def newest(session: Session, limit: int, *, person: str = "", what: str = "", on: str = "") -> list[Audit]:
+    """The last `limit` rows, oldest first: of people whose name has `person` in it, of a kind or its beginning, on one object."""
+    wanted = select(Audit)
+    if person:
+        wanted = wanted.where(Audit.person.icontains(person, autoescape=True))
+    if what:
+        wanted = wanted.where(or_(Audit.what == what, Audit.what.startswith(f"{what}.", autoescape=True)))
+    if on:
+        wanted = wanted.where(Audit.on == on)
+    return list(reversed(list(session.scalars(wanted.order_by(Audit.id.desc()).limit(limit)))))

@@ -17,7 +17,7 @@ from domain.deliveries import Delivery
 from domain.inventory import Host, Person
 from domain.recipients import Channel, Route
 from domain.records import Notice
-from webui import access, routes, store
+from webui import access, audited, routes, store
 from webui.language import gettext, lazy_gettext
 from webui.wording import word
 
@@ -122,6 +122,8 @@ def again() -> Response:
         .returning(Delivery.id)
     )
     done = len(list(session.scalars(changed)))
+    if done:
+        audited.note("delivery.again", count=done)
     store.announce("inventory")
     session.commit()
     if done:

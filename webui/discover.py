@@ -16,7 +16,7 @@ from config.vault import VaultError
 from domain.clock import now
 from domain.inventory import Credential, Division, Host
 from domain.requests import Discovery
-from webui import access, addresses, logins, offers, registering, store
+from webui import access, addresses, audited, logins, offers, registering, store
 from webui.documents import DocumentError
 from webui.draft import Draft
 from webui.forms import Field
@@ -141,6 +141,7 @@ def stop(discovery_id: str) -> Response:
         discovery.stop_at = now()
         if discovery.beat_at is None:  # nobody has begun: nobody needs to end it
             discovery.done_at = now()
+        audited.note("discovery.stopped", f"discovery:{discovery.id}")
         store.session().commit()
     return redirect(url_for("discover.show", discovery_id=discovery.id), 303)
 
@@ -162,6 +163,7 @@ def _ask(found: addresses.Pasted, rate: float, trace: bool, chosen: set[int], co
         trace=trace,
     )
     database.add(row)
+    audited.note("discovery.asked", f"discovery:{row.id}", addresses=len(found.addresses), credentials=credentials)
     announce("asked", row.id)
     database.commit()
     return row.id

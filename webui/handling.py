@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
+from domain import audit
 from domain.inventory import Check, Host, Person
 from domain.records import Incident, IncidentEvent, Track
 from webui.language import gettext
@@ -167,3 +168,4 @@ def _write(
     session: Session, incident: Incident, kind: str, person: Person, moment: datetime, data: Mapping[str, Any]
 ) -> None:
     session.add(IncidentEvent(incident_id=incident.id, at=moment, kind=kind, person_id=person.id, data=dict(data)))
+    audit.write(session, f"incident.{kind}", person_id=person.id, person=person.name, on=f"incident:{incident.id}")

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import Host, HostKey
-from webui import access, looks, store
+from webui import access, audited, looks, store
 from webui.language import gettext
 
 blueprint = Blueprint("hostkeys", __name__, url_prefix="/machines/<int:host_id>/keys/<int:key_id>")
@@ -58,6 +58,7 @@ def accept(host_id: int, key_id: int) -> Response:
             .where(HostKey.id == key.id)
             .values(state="pinned", accepted_at=now(), accepted_by=access.person().id)
         )
+        audited.note("hostkey.accepted", f"host:{host.id}", name=host.name, port=key.port, fingerprint=key.fingerprint)
         looks.run(host.id)
         store.announce("inventory")
         database.commit()
@@ -71,6 +72,7 @@ def decline(host_id: int, key_id: int) -> Response:
     """Forget an offered key. While the machine shows it, it will be offered again at the next look."""
     host, key = access.host(host_id), _key(host_id, key_id)
     if key.state == "offered":
+        audited.note("hostkey.declined", f"host:{host.id}", name=host.name, port=key.port, fingerprint=key.fingerprint)
         store.session().delete(key)
         store.session().commit()
     flash(gettext("The key is not trusted. The machine is not logged in to while it shows that key."), "good")

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as Plain
 
 from domain.clock import now
 from domain.inventory import Credential
-from webui import access, columns, documents, registering, sheets, store
+from webui import access, audited, columns, documents, registering, sheets, store
 from webui.columns import COLUMNS, Known, Planned
 from webui.documents import DocumentError
 from webui.forms import Field
@@ -76,6 +76,7 @@ def start() -> Plain | str | tuple[str, int]:
 @access.admin
 def export(ending: str) -> Response:
     """The machines there are, as a table that can be imported again: `csv` or `xlsx`."""
+    audited.note_now("export.machines", ending=ending)
     rows = [list(COLUMNS)] + [_row(machine) for machine in documents.export(store.session(), None).hosts or ()]
     name = f"pantau-machines-{now():%Y%m%d}.{'xlsx' if ending == 'xlsx' else 'csv'}"
     body, kind = (sheets.xlsx_of("machines", rows), XLSX) if ending == "xlsx" else (sheets.csv_of(rows), "text/csv")

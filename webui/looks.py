@@ -15,7 +15,7 @@ from domain.clock import now
 from domain.inventory import Host
 from domain.requests import Look
 from probes import catalogue
-from webui import access, store
+from webui import access, audited, store
 from webui.language import gettext, lazy_gettext
 from webui.logins import Login
 from webui.wording import number, titles, value
@@ -66,7 +66,9 @@ def run(host_id: int) -> Look:
 
 def sweep(addresses: Iterable[str], names: dict[str, str]) -> Look:
     """Ask what answers at `addresses`, in the caller's transaction."""
-    return _ask("sweep", {"addresses": list(addresses), "names": names})
+    wanted = list(addresses)
+    audited.note("look.swept", count=len(wanted), first=wanted[:20])
+    return _ask("sweep", {"addresses": wanted, "names": names})
 
 
 def test(host: Host, kind: str, options: dict[str, Any], credential_id: int | None, login: Login | None) -> Look:
@@ -75,6 +77,15 @@ def test(host: Host, kind: str, options: dict[str, Any], credential_id: int | No
     asked["credential_id"] = credential_id
     if login is not None:
         asked["typed"] = {"kind": login.kind, "username": login.username}
+    audited.note(
+        "look.tested",
+        f"host:{host.id}",
+        name=host.name,
+        kind=kind,
+        address=host.address,
+        credential=credential_id,
+        typed=login.username if login is not None else None,
+    )
     return _ask("test", asked, host_id=host.id, login=login)
 
 

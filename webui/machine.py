@@ -24,6 +24,7 @@ from probes import catalogue
 from probes.syslog import SEVERITIES
 from webui import (
     access,
+    audited,
     board,
     costs,
     families,
@@ -182,6 +183,7 @@ def look(host_id: int) -> Plain:
     asked = _asked(host)
     if host.enabled and (asked is None or now() - asked > PATIENCE):
         store.session().add(Look(id=str(uuid.uuid4()), kind="run", host_id=host.id, asked_by=access.person().id))
+        audited.note("look.asked", f"host:{host.id}", name=host.name)
         store.session().commit()
     query: dict[str, Any] = window(request.form, now()).query
     return redirect(url_for("machine.show", host_id=host.id, **query), 303)

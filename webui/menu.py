@@ -22,6 +22,7 @@ PAGES = (
     ("policies.index", "list-check", lazy_gettext("Who is told"), ADMIN),
     ("lookouts.index", "heartbeat", lazy_gettext("Signs of life"), ADMIN),
     ("wordings.index", "pencil", lazy_gettext("Wording"), ADMIN),
+    ("auditing.index", "lock", lazy_gettext("Who did what"), ADMIN),
     ("channels.index", "plug-connected", lazy_gettext("Channels"), ADMIN),
 )
 """Endpoint, icon, name, and for whom: empty for everybody."""

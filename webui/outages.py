@@ -14,7 +14,7 @@ from domain import availability
 from domain.availability import Availability, Interval
 from domain.clock import now
 from domain.records import StateInterval
-from webui import access, store
+from webui import access, audited, store
 from webui.sheets import harmless
 
 blueprint = Blueprint("outages", __name__, url_prefix="/machines/<int:host_id>")
@@ -48,6 +48,7 @@ def table(host_id: int) -> Response:
     asked = request.args.get("days", "")
     days = min(max(int(asked), 1), MOST_DAYS) if asked.isascii() and asked.isdigit() and len(asked) < 6 else DAYS
     begin = end - timedelta(days=days)
+    audited.note_now("export.availability", f"host:{host.id}", name=host.name, days=days)
     answer = Response(_lines(host.name, of(host.id, begin, end), begin, end), mimetype="text/csv; charset=utf-8")
     answer.headers["Content-Disposition"] = f'attachment; filename="availability-{host.id}.csv"'
     return answer

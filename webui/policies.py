@@ -19,7 +19,7 @@ from domain.clock import now
 from domain.inventory import Division, Host, HostGroup, Site
 from domain.recipients import Channel, Linking, Policy, Route
 from notifier.channels import catalogue
-from webui import access, hours, receivers, routes, store
+from webui import access, audited, hours, receivers, routes, store
 from webui.draft import Draft
 from webui.forms import Field, OptionsForm
 from webui.language import gettext
@@ -116,6 +116,7 @@ def group(channel_id: int) -> Response | str | tuple[str, int]:
     if typed is not None and typed.get("do") == "code" and kind.linked:
         code = routes.fresh()
         session.add(Linking(code=hashlib.sha256(code.encode()).hexdigest(), channel_id=channel.id, person_id=None, made_by=access.person().id, expires_at=now() + routes.CODE_LASTS))  # fmt: skip
+        audited.note("route.code", f"channel:{channel.id}", name=channel.name)
         session.commit()
         typed = None
     draft, form = Draft(typed), OptionsForm(kind.address, routes.ADDRESS)

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import Addition, Division, Host, HostGroup, Site, host_in_group
-from webui import access, documents, looks, store
+from webui import access, audited, documents, looks, store
 from webui.documents import Document, DocumentError
 from webui.language import gettext
 from webui.written import Group, Machine
@@ -48,6 +48,8 @@ def add(how: str, machines: Sequence[Machine]) -> Addition:
         groups=made,
     )
     database.add(row)
+    database.flush()
+    audited.note(f"{how}.applied", f"addition:{row.id}", machines=len(names), changes=len(lines))
     new = [name for name in names if name not in before]
     for host_id in database.scalars(select(Host.id).where(Host.name.in_(new[:FIRST_LOOKS]))):
         looks.run(host_id)
@@ -94,6 +96,7 @@ def undo(row: Addition) -> None:
     bare = ~exists().where(Host.site_id == Site.id)
     database.execute(delete(Site).where(Site.name.in_(row.groups.get("sites", [])), bare))
     row.undone_at = now()
+    audited.note("addition.undone", f"addition:{row.id}", machines=len(row.after))
     store.announce("inventory")
     database.commit()
 

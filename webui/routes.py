@@ -23,7 +23,7 @@ from domain.deliveries import Delivery
 from domain.inventory import Person
 from domain.recipients import Channel, Linking, Route
 from notifier.channels import catalogue
-from webui import access, hours, language, store, trials
+from webui import access, audited, hours, language, store, trials
 from webui.draft import Draft
 from webui.forms import Field, OptionsForm
 from webui.language import LANGUAGES, gettext, lazy_gettext
@@ -429,6 +429,7 @@ def _link(channel: Channel) -> str | Response:
         session.execute(remove(Linking).where((Linking.expires_at < now()) | ((Linking.person_id == access.person().id) & (Linking.channel_id == channel.id))))  # fmt: skip
         code = fresh()
         session.add(Linking(code=_hash(code), channel_id=channel.id, person_id=access.person().id, made_by=access.person().id, expires_at=now() + CODE_LASTS))  # fmt: skip
+        audited.note("route.code", f"channel:{channel.id}", name=channel.name)
         session.commit()
     told = store.setting(f"bot:{channel.id}") or {}
     have = session.scalar(select(func.count()).select_from(Route).where(Route.person_id == access.person().id, Route.channel_id == channel.id))  # fmt: skip

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from domain.clock import now
 from domain.inventory import Check, Host
 from domain.records import OUTCOMES, MetricSet, raw
-from webui import access, figures, series, store
+from webui import access, audited, figures, series, store
 from webui.language import gettext
 from webui.ranges import Window, window
 from webui.series import Line
@@ -63,6 +63,7 @@ def index(host_id: int) -> str:
 def table(host_id: int) -> Response:
     """The chosen stretch, one row a look and measure. Longer stretches come as averages, and the last column says so."""
     host, chosen = access.host(host_id), window(request.args, now())
+    audited.note_now("export.samples", f"host:{host.id}", name=host.name)
     answer = Response(
         stream_with_context(_rows(host.id, {check.id: check.name for check in host.checks}, chosen)),
         mimetype="text/csv",

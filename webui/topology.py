@@ -17,7 +17,7 @@ from domain.clock import now
 from domain.inventory import Host, host_parent
 from domain.records import FactSeen
 from domain.requests import Discovery, Found
-from webui import access, store
+from webui import access, audited, store
 from webui.language import gettext
 
 blueprint = Blueprint("topology", __name__, url_prefix="/machines/<int:host_id>/way")
@@ -102,6 +102,7 @@ def find(host_id: int) -> Response:
             trace=True,
         )
         session.add(row)
+        audited.note("discovery.asked", f"host:{host.id}", name=host.name, addresses=1)
         store.announce("asked", row.id)
         session.commit()
     return redirect(url_for("topology.edit", host_id=host.id), 303)

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 from config import vault
 from domain.clock import now
 from domain.requests import Trial
-from webui import access, store
+from webui import access, audited, store
 
 blueprint = Blueprint("trials", __name__, url_prefix="/trials")
 
@@ -98,6 +98,11 @@ def _hop(row: Mapping[str, Any]) -> Hop:
 def _ask(trial: Trial) -> Trial:
     trial.id = trial.id or str(uuid.uuid4())
     trial.asked_by = access.person().id
+    audited.note(
+        "trial.asked",
+        f"route:{trial.route_id}" if trial.route_id else f"channel:{trial.asked.get('channel') or ''}".rstrip(":"),
+        kind=trial.asked.get("kind"),
+    )
     database = store.session()
     database.execute(delete(Trial).where(Trial.asked_at < now() - KEPT))
     database.add(trial)

@@ -1,0 +1,139 @@
+"""The record of who did what: every page writes it, administrators read it, nobody else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import psycopg
+import pytest
+from flask import Flask
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from domain import audit
+from domain.audit import Audit
+from domain.inventory import Host, HostKey, Person
+from tests.webui.cast import Town, Visitor
+
+
+def rows(session: Session, what: str = "%") -> list[Audit]:
+    session.rollback()
+    return list(session.scalars(select(Audit).where(Audit.what.like(what)).order_by(Audit.id)))
+
+
+def test_the_page_says_in_a_sentence_what_was_done_by_whom_to_what(
+    rina: Visitor, town: Town, person: Person, session: Session
+) -> None:
+    host = town.machine("db-01", "192.0.2.1")
+    rina.post(f"/machines/{host.id}/edit", {"name": "db-01", "address": "192.0.2.77", "sensitivity": "usual"})
+    page = rina.get("/audit").text
+    assert "Machine “db-01” was changed" in page
+    assert "192.0.2.1 → 192.0.2.77" in page
+    assert f'href="/machines/{host.id}"' in page
+    last = rows(session, "host.changed")[-1]
+    assert (last.person, last.person_id, last.source) == ("Rina", person.id, "127.0.0.1")
+
+
+def test_it_is_read_by_person_kind_object_and_time_a_page_at_a_time(
+    rina: Visitor, town: Town, session: Session, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        for n in range(230):
+            audit.write(connection, "look.asked" if n % 2 else "login.done", person_id=5, person="Ani", on=f"host:{n % 3}")
+    numbers = [int(n) for n in re.findall(r"#(\d+)</p>", rina.get("/audit?person=5").text)]
+    assert len(numbers) == 100
+    seen, path = list(numbers), "/audit?person=5"
+    while (older := re.search(r'href="(/audit\?before=[^"]+)"', rina.get(path).text)) is not None:
+        path = older[1].replace("&amp;", "&")
+        seen += [int(n) for n in re.findall(r"#(\d+)</p>", rina.get(path).text)]
+    assert len(seen) == len(set(seen)) == 230
+    assert seen == sorted(seen, reverse=True)
+    assert len(re.findall(r"#\d+</p>", rina.get("/audit?person=5&what=look").text)) == 100
+    assert len(re.findall(r"#\d+</p>", rina.get("/audit?what=login.done&on=host:2").text)) == 38
+    assert "Nothing was done" in rina.get("/audit?person=5&to=2020-01-01T00:00").text
+    assert len(re.findall(r"#\d+</p>", rina.get("/audit?from=2020-01-01T00:00").text)) == 100
+    assert rina.get("/audit?person=x&from=y&before=-1&what=%27&on=%7B").status_code == 200
+
+
+def test_taken_out_as_a_table_nothing_in_it_is_a_formula_and_that_it_was_taken_is_on_record(
+    rina: Visitor, session: Session, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        audit.write(connection, "=cmd|' /C calc'!A0", person="=HYPERLINK(1)", source="@x", on="-1", detail={"a": "b"})
+    answer = rina.get("/audit/audit.csv")
+    table = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+    assert table[0][:3] == ["number", "at (UTC)", "person"]
+    assert not [cell for row in table for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert rows(session)[-1].what == "audit.exported"
+
+
+def test_what_others_wrote_reaches_the_page_as_text(rina: Visitor, database_url: str) -> None:
+    hostile = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    with psycopg.connect(database_url) as connection:
+        audit.write(connection, hostile, person=hostile, source=hostile, on=hostile, detail={hostile: hostile})
+        audit.write(connection, "host.changed", on="host:1", detail={"name": hostile, "changed": {hostile: [hostile, 1]}})
+        audit.write(connection, "host.changed", on="host:x", detail={"name": 5, "changed": "no", "hidden": {"a": 1}})
+    page = rina.get("/audit").text
+    assert "<script>alert" not in page
+    assert "<img" not in page
+
+
+def test_only_administrators_read_it(budi: Visitor, stranger: Visitor) -> None:
+    for path in ("/audit", "/audit/audit.csv"):
+        assert budi.get(path).status_code in (403, 404)
+        assert stranger.get(path).status_code == 302
+
+
+def test_a_host_key_trusted_is_on_record_with_its_fingerprint(rina: Visitor, town: Town, session: Session) -> None:
+    host = town.machine("db-01", "192.0.2.1")
+    key = HostKey(host_id=host.id, port=22, key="ssh-ed25519 AAAA", fingerprint="SHA256:new", state="offered")
+    session.add(key)
+    session.commit()
+    rina.post(f"/machines/{host.id}/keys/{key.id}/accept", {}, page=f"/machines/{host.id}/edit")
+    assert rows(session, "hostkey.accepted")[0].detail["fingerprint"] == "SHA256:new"
+
+
+def test_exports_are_on_record_before_the_first_byte(rina: Visitor, town: Town, session: Session) -> None:
+    host = town.machine("db-01", "192.0.2.1")
+    for path in ("/import/machines.csv", f"/machines/{host.id}/samples.csv", f"/machines/{host.id}/availability.csv"):
+        assert rina.get(path).status_code == 200
+    assert [row.what for row in rows(session, "export.%")] == ["export.machines", "export.samples", "export.availability"]
+
+
+@pytest.mark.parametrize("path", ["/import/machines.csv", "/audit/audit.csv"])
+def test_where_it_cannot_be_written_nothing_is_given_out(
+    rina: Visitor, town: Town, session: Session, path: str
+) -> None:
+    session.execute(text("alter table audit add constraint full_up check (id < 1) not valid"))
+    session.commit()
+    answer = rina.get(path)
+    assert answer.status_code == 500
+    assert "db-01" not in answer.text
+
+
+def test_where_it_cannot_be_written_an_edit_is_not_made(rina: Visitor, town: Town, session: Session) -> None:
+    host = town.machine("db-01", "192.0.2.1")
+    session.execute(text("alter table audit add constraint full_up check (id < 1) not valid"))
+    session.commit()
+    answer = rina.post(f"/machines/{host.id}/edit", {"name": "other", "address": "192.0.2.77", "sensitivity": "usual"})
+    assert answer.status_code >= 400
+    session.rollback()
+    assert session.scalars(select(Host.name).where(Host.id == host.id)).one() == "db-01"
+
+
+def test_every_kind_is_a_sentence_in_both_languages(app: Flask) -> None:
+    from flask_babel import force_locale
+
+    from webui import deeds
+
+    kinds = [f"{kind}.{verb}" for kind in audit.WATCHED.values() for verb in ("made", "changed", "gone")]
+    with app.test_request_context():
+        for what in [*kinds, *deeds.SENTENCES]:
+            said = {}
+            for language in ("en", "id"):
+                with force_locale(language):
+                    said[language] = deeds.sentence(Audit(what=what, detail={}, on=""))
+            assert said["en"] != what
+            assert said["en"] != said["id"]
