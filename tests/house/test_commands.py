@@ -431,3 +431,28 @@ def test_stored_results_of_a_machine_are_replayed_against_another_limit(run: Run
     assert "is written" in sentence(run("replay", "--host", "web1", "--limit", "much"), 1)
     assert "no moment" in sentence(run("replay", "--host", "web1", "--from", "yesterday"), 1)
     assert "either a FILE" in sentence(run("replay"), 1)
+
+
+def test_the_audit_is_listed_and_verified_and_a_forged_row_is_named(run: Run, place: Path, session: Session) -> None:
+    file = place / "pantau.yaml"
+    file.write_text(ONE)
+    assert run("apply", str(file)).returncode == 0
+    assert run("export").returncode == 0
+    listed = [json.loads(line) for line in run("audit", "list", "--json").stdout.splitlines()]
+    assert {row["what"] for row in listed} == {"host.made", "check.made", "apply.done", "export.estate"}
+    assert {row["source"] for row in listed} == {"command line"}
+    assert [row["id"] for row in listed] == [1, 2, 3, 4]
+    assert "host.made" in run("audit", "list", "--what", "host", "--limit", "5").stdout
+    whole = run("audit", "verify")
+    assert whole.returncode == 0, whole.stderr
+    checkpoint = re.search(r"elsewhere: (4:[0-9a-f]{64})$", whole.stdout.strip())
+    assert checkpoint
+    session.execute(text("alter table audit disable trigger keep"))
+    session.execute(text("delete from audit where id = 4"))
+    session.commit()
+    assert run("audit", "verify").returncode == 0
+    assert "rows are missing at the end" in sentence(run("audit", "verify", "--checkpoint", checkpoint[1]), 1)
+    assert "A checkpoint looks like" in sentence(run("audit", "verify", "--checkpoint", "4"), 1)
+    session.execute(text("update audit set person = 'nobody' where id = 2"))
+    session.commit()
+    assert "broken at row 2: it does not say what was written" in sentence(run("audit", "verify"), 1)

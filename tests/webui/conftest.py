@@ -22,6 +22,7 @@ from domain.clock import now
 from domain.inventory import Division, Host, HostGroup, Membership, Person, Window
 from domain.records import Incident, IncidentEvent, IncidentMember
 from tests.webui.cast import PASSWORD, OpenBrowser, Town, Visitor
+from tests.webui.witness import witnessed
 from webui import create_app, passwords
 
 SWITCHES = (
@@ -37,12 +38,14 @@ SWITCHES = (
 
 
 @pytest.fixture
-def app(engine: Engine, place: Path) -> Flask:
-    """The application as it is served."""
+def app(engine: Engine, place: Path) -> Iterator[Flask]:
+    """The application as it is served. Whatever a test does with it, no form changes anything without a row of audit."""
     made = create_app(Settings(data=place), engine)
     webkey.create(place / "web.key")
     made.testing = False  # failures are pages here, as they are for people
-    return made
+    with witnessed(engine) as silent:
+        yield made
+    assert not silent, f"changed something and left no row of audit: {', '.join(sorted(silent))}"
 
 
 @pytest.fixture

@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import re
+from pathlib import Path
 
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
+from config.settings import Settings
 from domain import audit
 from domain.audit import Audit
 from domain.inventory import Host, HostKey, Person
 from tests.webui.cast import Town, Visitor
+from tests.webui.witness import EXEMPT, witnessed
+from webui import access, create_app, store
 
 
 def rows(session: Session, what: str = "%") -> list[Audit]:
@@ -41,7 +45,9 @@ def test_it_is_read_by_person_kind_object_and_time_a_page_at_a_time(
 ) -> None:
     with psycopg.connect(database_url) as connection:
         for n in range(230):
-            audit.write(connection, "look.asked" if n % 2 else "login.done", person_id=5, person="Ani", on=f"host:{n % 3}")
+            audit.write(
+                connection, "look.asked" if n % 2 else "login.done", person_id=5, person="Ani", on=f"host:{n % 3}"
+            )
     numbers = [int(n) for n in re.findall(r"#(\d+)</p>", rina.get("/audit?person=5").text)]
     assert len(numbers) == 100
     seen, path = list(numbers), "/audit?person=5"
@@ -73,7 +79,9 @@ def test_what_others_wrote_reaches_the_page_as_text(rina: Visitor, database_url:
     hostile = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
     with psycopg.connect(database_url) as connection:
         audit.write(connection, hostile, person=hostile, source=hostile, on=hostile, detail={hostile: hostile})
-        audit.write(connection, "host.changed", on="host:1", detail={"name": hostile, "changed": {hostile: [hostile, 1]}})
+        audit.write(
+            connection, "host.changed", on="host:1", detail={"name": hostile, "changed": {hostile: [hostile, 1]}}
+        )
         audit.write(connection, "host.changed", on="host:x", detail={"name": 5, "changed": "no", "hidden": {"a": 1}})
     page = rina.get("/audit").text
     assert "<script>alert" not in page
@@ -99,7 +107,11 @@ def test_exports_are_on_record_before_the_first_byte(rina: Visitor, town: Town, 
     host = town.machine("db-01", "192.0.2.1")
     for path in ("/import/machines.csv", f"/machines/{host.id}/samples.csv", f"/machines/{host.id}/availability.csv"):
         assert rina.get(path).status_code == 200
-    assert [row.what for row in rows(session, "export.%")] == ["export.machines", "export.samples", "export.availability"]
+    assert [row.what for row in rows(session, "export.%")] == [
+        "export.machines",
+        "export.samples",
+        "export.availability",
+    ]
 
 
 @pytest.mark.parametrize("path", ["/import/machines.csv", "/audit/audit.csv"])
@@ -137,3 +149,23 @@ def test_every_kind_is_a_sentence_in_both_languages(app: Flask) -> None:
                     said[language] = deeds.sentence(Audit(what=what, detail={}, on=""))
             assert said["en"] != what
             assert said["en"] != said["id"]
+
+
+def test_the_witness_sees_a_form_that_leaves_no_row(engine: Engine, place: Path, person: Person) -> None:
+    def quiet() -> str:
+        store.session().execute(text("insert into login_attempt (account, source) values ('x', 'y')"))
+        store.session().commit()
+        return "done"
+
+    bare = create_app(Settings(data=place), engine)
+    bare.view_functions["deliveries.again"] = access.signed_in(quiet)
+    rina = Visitor(bare.test_client())
+    rina.login("rina")
+    with witnessed(engine) as silent:
+        rina.post("/deliveries/again", {}, page="/deliveries")
+    assert silent == {"deliveries.again"}
+
+
+def test_what_may_be_done_without_a_row_is_a_route_and_has_a_reason(app: Flask) -> None:
+    assert set(EXEMPT) <= set(app.view_functions)
+    assert all(EXEMPT.values())

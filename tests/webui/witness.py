@@ -1,0 +1,40 @@
+"""Watches every COMMIT of a request that is meant to change something: what wrote to the database wrote to the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import has_request_context, request
+from sqlalchemy import Connection, Engine, event, text
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+EXEMPT = {
+    "heard.call": "a machine's job reports: no person does anything, and the call is kept among what is heard",
+    "people.appearance": "somebody without an account chooses a language; of a person it is on record",
+    "people.login": "a failed login is counted for the throttle; on record at most once a minute and account",
+    "people.logout": "the session's row goes; who logged in is on record",
+    "people.profile": "a wrong password is counted for the throttle",
+}
+"""Endpoints that may commit without a row, and why."""
+
+
+@contextmanager
+def witnessed(engine: Engine) -> Iterator[set[str]]:
+    """Endpoints that committed changes and no row; grows while the block runs."""
+    silent: set[str] = set()
+
+    def look(connection: Connection) -> None:
+        if not has_request_context() or request.method in SAFE or request.endpoint in EXEMPT:
+            return
+        if connection.scalar(text("select pg_current_xact_id_if_assigned()")) is None:
+            return  # nothing was written
+        connection.execute(text("set constraints all immediate"))
+        if not connection.scalar(text("select exists (select from audit where at >= now())")):
+            silent.add(str(request.endpoint))
+
+    event.listen(engine, "commit", look)
+    try:
+        yield silent
+    finally:
+        event.remove(engine, "commit", look)
