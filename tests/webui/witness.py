@@ -14,6 +14,10 @@ EXEMPT = {
     "people.appearance": "somebody without an account chooses a language; of a person it is on record",
     "people.login": "a failed login is counted for the throttle; on record at most once a minute and account",
     "people.logout": "the session's row goes; who logged in is on record",
+    "proof.page": "a code that was typed counts as used at once; that somebody showed who they are is on record",
+    "second.app_page": "a wrong code is counted for the throttle; the factor itself is on record",
+    "second.codes": "a code that was typed counts as used at once; new codes are on record",
+    "second.step": "a code that was typed counts as used at once; the login is on record",
     "people.profile": "a wrong password is counted for the throttle",
 }
 """Endpoints that may commit without a row, and why."""
