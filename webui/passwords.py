@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -16,7 +16,8 @@ SHORTEST, LONGEST = 12, 1000
 FEWEST_DIFFERENT = 5
 
 _hasher = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
-_seats = BoundedSemaphore(4)  # each hash takes 32 MiB while it works: a flood of logins must not take the memory
+_seats = BoundedSemaphore(2)
+"""A hash takes 32 MiB and one processor while it works: a flood of logins must take neither all memory nor all of those."""
 
 COMMON = (
     "password",
@@ -33,18 +34,51 @@ COMMON = (
 )
 
 
+class Busy(Exception):
+    """Too many are trying passwords just now; nothing was computed."""
+
+
+class Crowd:
+    """The lane of those who have failed lately: one is served, few wait, the rest are told to come back.
+
+    So guesses never stand before whoever logs in for the first time today, nor take the threads that serve pages.
+    """
+
+    def __init__(self, waiting: int) -> None:
+        self._seat, self._free, self._lock = BoundedSemaphore(1), waiting + 1, Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._free:
+                raise Busy
+            self._free -= 1
+        self._seat.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self._seat.release()
+        with self._lock:
+            self._free += 1
+
+
+_crowd = Crowd(waiting=2)
+
+
 def digest(password: str) -> str:
     """The hash to store."""
     with _seats:
         return _hasher.hash(password)
 
 
-def right(person: Person | None, password: str) -> bool:
-    """Whether it is this person's password. Nobody at all costs as much as somebody."""
-    stored = person.password_hash if person else _nobody()
+def right(person: Person | None, password: str, *, crowded: bool = False) -> bool:
+    """Whether it is this person's password. Nobody at all, or somebody without a password, costs as much as anybody.
+
+    Raises Busy where whoever asks is one of a `crowded` lane that is full.
+    """
+    stored = (person.password_hash if person else "") or _nobody()
+    known = person is not None and bool(person.password_hash)
     try:
-        with _seats:
-            return _hasher.verify(stored, password) and person is not None
+        with _crowd if crowded else _seats:
+            return _hasher.verify(stored, password) and known
     except (VerificationError, InvalidHashError):
         return False
 

@@ -14,6 +14,9 @@ from webui.language import LANGUAGES, THEMES, YEAR, gettext
 
 blueprint = Blueprint("people", __name__)
 
+BUSY = 5.0
+"""Seconds to come back after where too many try at once."""
+
 
 @blueprint.route("/login", methods=["GET", "POST"])
 @access.public
@@ -29,7 +32,13 @@ def login() -> Response | str | tuple[str, int]:
     if wait:
         return _login_page(name, onward, throttle.sentence(wait)), 429
     someone = store.session().scalar(select(Person).where(Person.login == name, Person.active))
-    if not passwords.right(someone, password) or someone is None:
+    try:
+        right = passwords.right(someone, password, crowded=throttle.crowded())
+    except passwords.Busy:
+        return _login_page(name, onward, throttle.sentence(BUSY)), 429
+    if not right or someone is None:
+        throttle.told(name, someone.id if someone else None)
+        store.session().commit()
         return _login_page(name, onward, gettext("Name or password is not right.")), 422
     throttle.forgive(name)
     if factors.of(someone.id).any:

@@ -1,24 +1,52 @@
-"""Guessing passwords gets slower and slower, per account and per source; a browser known to be yours is never shut out."""
+"""Guessing passwords gets slower and slower, per account and per source; a browser known to be yours is never shut out.
+
+What has to wait is remembered in this process too, so that a flood is turned away without asking the database.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 
-from flask import request
+from flask import current_app, g, request
 from sqlalchemy import delete, func, select, text
 from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import LoginAttempt
-from webui import cookies, store
+from webui import audited, cookies, store
 from webui.language import gettext
 from webui.wording import span
 
 WINDOW = timedelta(minutes=30)
 LONGEST = 900.0
 DEVICE_DAYS = 180
+CROWD = 2
+"""Failures of an account or a source from which on its tries go into the lane of the crowd (webui/passwords.py)."""
+REMEMBERED = 20_000
+
+
+class Blocked:
+    """Until when which bucket has to wait, as far as this process knows; forgets the oldest."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, datetime] = {}
+        self._lock = Lock()
+
+    def put(self, name: str, until: datetime) -> None:
+        """`name` waits until then."""
+        with self._lock:
+            self._until.pop(name, None)
+            self._until[name] = until
+            while len(self._until) > REMEMBERED:
+                del self._until[next(iter(self._until))]
+
+    def left(self, name: str, moment: datetime) -> float:
+        """Seconds `name` still has to wait, at least."""
+        until = self._until.get(name)
+        return max(0.0, (until - moment).total_seconds()) if until else 0.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +56,13 @@ class Bucket:
     column: str
     value: str
     free: int
+    own: bool = False
+    """Whether it is of a browser that is known to be this person's."""
+
+    @property
+    def name(self) -> str:
+        """Its name among all."""
+        return f"{self.column} {self.value}"
 
     def wait(self, failures: int, last: datetime | None, moment: datetime) -> float:
         """Seconds still to wait after `failures`, the last of them at `last`."""
@@ -45,10 +80,19 @@ def wait(login: str, what: str = "") -> float:
     The try is written down before the password is looked at, under a lock: a thousand tries at once are still one
     after the other.
     """
-    database, moment = store.session(), now()
-    buckets = _buckets(login, what)
+    moment, buckets = now(), _buckets(login, what)
+    blocked: Blocked = current_app.extensions.setdefault("blocked", Blocked())
+    remembered = max(blocked.left(bucket.name, moment) for bucket in buckets)
+    if remembered:
+        return remembered
+    database = store.session()
     database.execute(text("select pg_advisory_xact_lock(hashtext(:key))"), {"key": f"login {buckets[0].value}"})
-    waits = [bucket.wait(*_failures(bucket, moment), moment) for bucket in buckets]
+    counted = [_failures(bucket, moment) for bucket in buckets]
+    waits = [bucket.wait(*failed, moment) for bucket, failed in zip(buckets, counted, strict=True)]
+    for bucket, seconds in zip(buckets, waits, strict=True):
+        if seconds:
+            blocked.put(bucket.name, moment + timedelta(seconds=seconds))
+    g.crowded = not buckets[0].own and any(failures >= CROWD for failures, _last in counted)
     if not any(waits):
         database.add(LoginAttempt(account=buckets[0].value, source=_source(), at=moment))
         database.execute(delete(LoginAttempt).where(LoginAttempt.at < moment - 2 * WINDOW))
@@ -63,6 +107,23 @@ def forgive(login: str, what: str = "") -> None:
         delete(LoginAttempt).where(LoginAttempt.account == account, LoginAttempt.source == _source())
     )
     store.session().commit()
+
+
+def crowded() -> bool:
+    """Whether the try that `wait` has just let through is one of an account or a source that failed lately."""
+    return bool(g.get("crowded"))
+
+
+def told(login: str, person_id: int | None) -> None:
+    """A wrong password is on record, at most once an account and minute; names nobody has, once a source and minute.
+
+    In the caller's transaction.
+    """
+    on = f"person:{person_id}" if person_id is not None else f"source:{_source()}"
+    lately = now() - timedelta(minutes=1)
+    mine = LoginAttempt.account == login if person_id is not None else LoginAttempt.source == _source()
+    tries = store.session().scalar(select(func.count()).select_from(LoginAttempt).where(mine, LoginAttempt.at > lately))
+    audited.seldom("login.failed", on, tries=tries or 1)
 
 
 def sentence(seconds: float) -> str:
@@ -87,7 +148,7 @@ def know_device(answer: Response, login: str) -> None:
 def _buckets(login: str, what: str = "") -> list[Bucket]:
     """A known browser has a bucket of its own; everybody else shares the account's and the source's."""
     if cookies.signed("device", login, cookies.read("device")):
-        return [Bucket("account", f"{login} known device {what}".strip(), 10)]
+        return [Bucket("account", f"{login} known device {what}".strip(), 10, own=True)]
     return [Bucket("account", f"{login} {what}".strip(), 5), Bucket("source", _source(), 20)]
 
 
