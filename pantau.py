@@ -598,6 +598,81 @@ def status(context: click.Context, as_json: bool) -> None:
     context.exit(1 if now.problems else 0)
 
 
+# ---- vault ----
+
+
+@cli.group()
+def vault() -> None:
+    """The keys that open the logins of watched machines, and what is sealed for them."""
+
+
+@vault.command("rotate")
+@click.pass_context
+def rotate_vault(context: click.Context) -> None:
+    """Make new keys, seal every secret anew, and take the old keys away. Broken off, it goes on where it was.
+
+    Everything may go on running meanwhile. Whoever runs this must be able to write the key files.
+    """
+    import psycopg
+
+    from config import database
+    from config.vault import VaultError
+    from poller import rotation
+
+    settings = settings_from(context)
+    open_database(settings).dispose()
+    rings = (
+        rotation.Ring("vault", settings.vault_key, settings.vault_public, rotation.VAULT),
+        rotation.Ring("notifier", settings.notifier_key, settings.notifier_public, rotation.NOTIFIER),
+    )
+    lost: list[str] = []
+    try:
+        with psycopg.connect(
+            database.url(settings.database_url, settings.sockets), application_name="pantau vault", autocommit=True
+        ) as connection:
+            connection.execute("select set_config('pantau.actor', %s, false)", [_actor().as_json()])
+            for ring in rings:
+                lost += rotation.rotate(connection, ring, lambda text: click.echo(f"Pantau: {text}")).lost
+    except (VaultError, OSError) as error:
+        stop(error)
+    except psycopg.Error as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+        stop(f"The database gave up: {reason}. Run it again: it goes on where it was.")
+    click.echo("Keep copies of the new key files. Copies of the old ones are needed for backups made before now alone.")
+    if lost:
+        stop(f"These opened with no key before, and do not now; enter them again: {', '.join(lost[:20])}.")
+
+
+@vault.command("check")
+@click.pass_context
+def check_vault(context: click.Context) -> None:
+    """Open every stored secret once, and name those that do not. Nothing is shown or changed."""
+    import psycopg
+
+    from config import database
+    from config import vault as keys
+    from poller import rotation
+
+    settings = settings_from(context)
+    open_database(settings).dispose()
+    lost: list[str] = []
+    try:
+        with psycopg.connect(database.url(settings.database_url, settings.sockets), autocommit=True) as connection:
+            for name, key, public, tables in (
+                ("vault", settings.vault_key, settings.vault_public, rotation.VAULT),
+                ("notifier", settings.notifier_key, settings.notifier_public, rotation.NOTIFIER),
+            ):
+                ring = rotation.Ring(name, key, public, tables)
+                lost += rotation.lost(connection, ring, keys.opener(key))
+    except (keys.VaultError, OSError) as error:
+        stop(error)
+    except psycopg.Error as error:
+        stop(f"The database gave up: {(str(error).strip().splitlines() or ['no reason given'])[0].rstrip('.')}.")
+    if lost:
+        stop(f"These open with no key; enter them again: {', '.join(lost[:20])}.")
+    click.echo("Every stored secret opens with the keys that are there.")
+
+
 # ---- audit ----
 
 

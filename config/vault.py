@@ -1,14 +1,21 @@
 """Sealing of secrets: anyone with the public half can seal, only the poller can open.
 
-A sealed box is an ephemeral X25519 key agreed with the installation's key, HKDF-SHA256, AES-256-GCM; the place the
-secret belongs to is associated data, so a ciphertext moved to another row does not open.
+A sealed box is an ephemeral X25519 key agreed with the installation's key, HKDF-SHA256, AES-256-GCM: every secret has a
+data key of its own, and what wraps it is the installation's key (docs/decisions/0009-vault.md). The place the secret
+belongs to is associated data, so a ciphertext moved to another row or column does not open. The box begins with the
+number of the key it was sealed for, so that several keys can open side by side while one takes over from another.
+
+A key file holds one private key a line in hex: the first seals (its public half is what the web reads), the others only
+open what is not sealed anew yet (config/rotation.py).
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -17,12 +24,41 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-VERSION = 1
+VERSION = 2
+UNNUMBERED = 1
+"""The first form: no number of a key, tried with every key there is."""
+NUMBER = 4
+"""Bytes of a key's number: the first of the SHA-256 of its public half."""
 _NONCE = bytes(12)  # one message a key: every box has an ephemeral key of its own
 
 
 class VaultError(Exception):
     """The vault cannot be used; the message is one sentence with the way out, never a secret."""
+
+
+def number_of(public: bytes) -> bytes:
+    """The number a key goes by."""
+    return hashlib.sha256(public).digest()[:NUMBER]
+
+
+def sealed_for(sealed: bytes) -> bytes:
+    """The number of the key a box was sealed for; empty for one of the first form."""
+    return sealed[1 : 1 + NUMBER] if sealed[:1] == bytes([VERSION]) else b""
+
+
+def new_place(id: int | str) -> str:
+    """A fresh seal_id for the row `id`: its box opens in that row alone, and a box of before does not open in it again."""
+    return f"{id}/{secrets.token_hex(16)}"
+
+
+def place(kind: str, id: int | str, seal_id: str) -> str:
+    """Where the secret of a row belongs, such as the `sealed` of credential 5. Raises VaultError where it is another row's.
+
+    A seal_id without a slash is of the first form, which `pantau vault rotate` leaves none of.
+    """
+    if "/" in seal_id and not seal_id.startswith(f"{id}/"):
+        raise VaultError("A stored secret belongs to another row. Somebody moved it; enter it again.")
+    return f"{kind}:{seal_id}"
 
 
 @dataclass(frozen=True)
@@ -35,60 +71,132 @@ class Sealer:
         """`secret` sealed for `place`: `credential:<seal_id>` for a stored one, `look:<id>` for a typed one."""
         ephemeral = X25519PrivateKey.generate()
         half = ephemeral.public_key().public_bytes_raw()
-        box = AESGCM(_agree(ephemeral, self.public, half)).encrypt(_NONCE, secret, place.encode())
-        return bytes([VERSION]) + half + box
+        head = bytes([VERSION]) + number_of(self.public) + half
+        key = _agree(ephemeral, self.public, half, b"pantau vault 2" + self.public)
+        return head + AESGCM(key).encrypt(_NONCE, secret, head + place.encode())
 
 
-@dataclass(frozen=True)
 class Opener:
-    """The private half. Only the poller makes one."""
+    """The private halves. Only the poller makes one (the notifier one of its own)."""
 
-    private: bytes = field(repr=False)
+    def __init__(self, private: bytes, *older: bytes, source: Path | None = None) -> None:
+        self._source = source
+        self._take(private, *older)
+
+    def __repr__(self) -> str:
+        return f"Opener({len(self._keys)} keys)"
 
     def open(self, sealed: bytes, place: str) -> bytes:
         """What was sealed for `place`. Raises VaultError where it was sealed by another key or for another place."""
-        if len(sealed) < 1 + 32 + 16 or sealed[0] != VERSION:
-            raise VaultError("A stored secret has an unknown form. Enter the credential again.")
-        own, half = X25519PrivateKey.from_private_bytes(self.private), sealed[1:33]
+        version = sealed[:1]
+        if version == bytes([VERSION]) and len(sealed) >= 1 + NUMBER + 32 + 16:
+            return self._open(sealed, place)
+        if version == bytes([UNNUMBERED]) and len(sealed) >= 1 + 32 + 16:
+            return self._open_unnumbered(sealed, place)
+        raise VaultError("A stored secret has an unknown form. Enter the credential again.")
+
+    def _open(self, sealed: bytes, place: str) -> bytes:
+        own = self._key(sealed_for(sealed))
+        head, half = sealed[: 1 + NUMBER + 32], sealed[1 + NUMBER : 1 + NUMBER + 32]
+        key = _agree(own, half, half, b"pantau vault 2" + own.public_key().public_bytes_raw())
         try:
-            return AESGCM(_agree(own, half, half)).decrypt(_NONCE, sealed[33:], place.encode())
+            return AESGCM(key).decrypt(_NONCE, sealed[len(head) :], head + place.encode())
         except InvalidTag:
+            raise VaultError("A stored secret does not open at this place. Enter the credential again.") from None
+
+    def _open_unnumbered(self, sealed: bytes, place: str) -> bytes:
+        half = sealed[1:33]
+        for own in self._keys.values():
+            try:
+                return AESGCM(_agree(own, half, half, b"pantau vault")).decrypt(_NONCE, sealed[33:], place.encode())
+            except InvalidTag:
+                continue
+        raise VaultError(
+            "A stored secret does not open with this installation's key. Enter the credential again."
+        ) from None
+
+    def _key(self, number: bytes) -> X25519PrivateKey:
+        """The key of this number; one made since is looked up in the file once more."""
+        if number not in self._keys and self._source is not None:
+            self._take(*_keys(self._source))
+        if number not in self._keys:
             raise VaultError(
-                "A stored secret does not open with this installation's key. Enter the credential again."
-            ) from None
+                f"A stored secret does not open with this installation's key: it was sealed for the key {number.hex()}."
+                " Restore that key, or enter the credential again."
+            )
+        return self._keys[number]
+
+    def _take(self, *privates: bytes) -> None:
+        loaded = [X25519PrivateKey.from_private_bytes(private) for private in privates]
+        self._keys = {number_of(own.public_key().public_bytes_raw()): own for own in loaded}
 
 
 def create(key: Path, public: Path) -> bool:
     """Make the installation's key pair unless it is there. True when it was made now."""
     made = not key.exists()
-    private = X25519PrivateKey.generate() if made else X25519PrivateKey.from_private_bytes(_read(key))
+    private = X25519PrivateKey.generate().private_bytes_raw() if made else read_keys(key)[0]
     if made:
-        _write(key, private.private_bytes_raw().hex(), 0o600)
+        write_keys(key, private)
     if made or not public.exists():
-        _write(public, private.public_key().public_bytes_raw().hex(), 0o644)
+        write_public(public, private)
     return made
 
 
 def sealer(public: Path) -> Sealer:
     """The sealing half from its file. Raises VaultError where it is missing or damaged."""
-    return Sealer(_read(public))
+    found = _read(public)
+    if len(found) != 1:
+        raise _damaged(public)
+    return Sealer(found[0])
 
 
 def opener(key: Path) -> Opener:
     """The opening half from its file. Raises VaultError where it is missing, damaged or readable by others."""
+    return Opener(*_keys(key), source=key)
+
+
+def read_keys(key: Path) -> tuple[bytes, ...]:
+    """The private keys of a file, the one that seals first. Raises VaultError."""
+    return _read(key)
+
+
+def write_keys(key: Path, *privates: bytes) -> None:
+    """Replace a key file whole: whatever happens meanwhile, the old one or the new one is there."""
+    _write(key, "\n".join(private.hex() for private in privates), 0o600)
+
+
+def write_public(public: Path, private: bytes) -> None:
+    """Replace the sealing half by that of `private`."""
+    _write(public, public_of(private).hex(), 0o644)
+
+
+def public_of(private: bytes) -> bytes:
+    """The half of a private key that seals."""
+    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def generate() -> bytes:
+    """A new private key."""
+    return X25519PrivateKey.generate().private_bytes_raw()
+
+
+def _keys(key: Path) -> tuple[bytes, ...]:
     if key.exists() and stat.S_IMODE(key.stat().st_mode) & 0o077:
         raise VaultError(f"The key file {key} can be read by others. Run: chmod 600 {key}")
-    return Opener(_read(key))
+    return _read(key)
 
 
-def _agree(private: X25519PrivateKey, public: bytes, salt: bytes) -> bytes:
-    shared = private.exchange(X25519PublicKey.from_public_bytes(public))
-    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=b"pantau vault").derive(shared)
-
-
-def _read(path: Path) -> bytes:
+def _agree(private: X25519PrivateKey, public: bytes, salt: bytes, info: bytes) -> bytes:
     try:
-        value = bytes.fromhex(path.read_text().strip())
+        shared = private.exchange(X25519PublicKey.from_public_bytes(public))
+    except ValueError:  # a point of low order, which no sealer of ours makes
+        raise VaultError("A stored secret has an unknown form. Enter the credential again.") from None
+    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(shared)
+
+
+def _read(path: Path) -> tuple[bytes, ...]:
+    try:
+        values = tuple(bytes.fromhex(line) for line in path.read_text().split())
     except FileNotFoundError:
         raise VaultError(
             f"The key file {path} is missing. Restore it, or start `pantau up` once to make one."
@@ -96,18 +204,34 @@ def _read(path: Path) -> bytes:
     except PermissionError:
         raise VaultError(f"The key file {path} cannot be read by this user.") from None
     except ValueError:
-        value = b""
-    if len(value) != 32:
-        raise VaultError(f"The key file {path} is damaged. Restore it from where you keep it.")
-    return value
+        values = ()
+    if not values or any(len(value) != 32 for value in values):
+        raise _damaged(path)
+    return values
+
+
+def _damaged(path: Path) -> VaultError:
+    return VaultError(f"The key file {path} is damaged. Restore it from where you keep it.")
 
 
 def _write(path: Path, text: str, mode: int) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "w") as file:
         os.fchmod(file.fileno(), mode)
+        if path.exists():  # `up` as root made it for the user the other processes run as
+            owner = path.stat()
+            if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)  # the new name too outlives a loss of power
+    finally:
+        os.close(directory)

@@ -120,7 +120,8 @@ def write(
     """One row in the caller's transaction; where it cannot be written the transaction fails with it.
 
     In a session of `attend` it is kept until COMMIT, and whoever acts is filled in where nobody is named. Elsewhere it
-    is written now, and every other writer waits for the end of this transaction: make it the last statement.
+    is written now, and every other writer waits for the end of this transaction: make it the last statement. A psycopg
+    connection may have said who acts, for all it does: `set_config('pantau.actor', Actor.as_json(), false)`.
     """
     row = {"person_id": person_id, "person": person, "source": source, "what": what, "on": on, "detail": detail or {}}
     if isinstance(session, Session):
@@ -132,8 +133,10 @@ def write(
         return
     with session.cursor() as cursor:
         cursor.execute(
-            'insert into audit (person_id, person, source, what, "on", detail)'
-            " values (%s, %s, coalesce(nullif(%s, ''), current_setting('application_name')), %s, %s, %s)",
+            "with actor as (select nullif(current_setting('pantau.actor', true), '')::jsonb as a)"
+            ' insert into audit (person_id, person, source, what, "on", detail)'
+            " select coalesce(%s, (a ->> 'id')::integer), coalesce(nullif(%s, ''), a ->> 'name', ''),"
+            " coalesce(nullif(%s, ''), a ->> 'source', current_setting('application_name')), %s, %s, %s from actor",
             [person_id, person, source, what, on, json.dumps(detail or {})],
         )
 

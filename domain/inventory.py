@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy import Table as Association
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Session as OrmSession
 
 from domain.table import Table
 
@@ -204,6 +205,22 @@ class Credential(Table):
     last_used_at: Mapped[datetime | None]
 
     __table_args__ = (CheckConstraint("kind in ('password', 'ssh_key', 'community', 'snmp_v3')", name="kind"),)
+
+
+def next_id(session: OrmSession) -> int:
+    """The id of a credential that is about to be made: its secret is sealed for it."""
+    found = session.scalar(select(func.nextval(func.pg_get_serial_sequence("credential", "id"))))
+    assert found is not None
+    return int(found)
+
+
+class RetiredKey(Table):
+    """A key of the vault that is gone, by its number: the database takes no box that was sealed for it."""
+
+    __tablename__ = "retired_key"
+
+    number: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Host(Table):

@@ -13,7 +13,7 @@ from typing import Any, cast
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from config.vault import Opener, VaultError
+from config.vault import Opener, VaultError, place
 from domain import calendar
 from domain.baseline import Sensitivity
 from domain.calendar import Place
@@ -201,7 +201,9 @@ def prepare_options(probe: Probe, values: dict[str, Any], pinned: dict[int, list
 def unseal(credential: Credential, opener: Opener) -> Secret:
     """The credential's secret. Raises VaultError."""
     return secret_of(
-        credential.kind, credential.username, opener.open(credential.sealed, f"credential:{credential.seal_id}")
+        credential.kind,
+        credential.username,
+        opener.open(credential.sealed, place("credential", credential.id, credential.seal_id)),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets as random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
+from config import vault
 from domain.clock import now
-from domain.inventory import Check, Credential, Division, Host, HostGroup, Site, Threshold, owner
+from domain.inventory import Check, Credential, Division, Host, HostGroup, Site, Threshold, next_id, owner
 from domain.options import describe, fill
 from domain.reading import Secret
 from probes.ssh.session import Refused, private_key
@@ -226,10 +226,11 @@ class _Work:
             assert row is not None
             yield from _edit(row, f"credential {login.name}", {"username": login.username})
             return
-        seal_id = random.token_hex(16)
+        id = row.id if row is not None else next_id(self._session)
+        seal_id = vault.new_place(id)
         sealed = self._secrets.sealed(login, seal_id, where)
         if row is None:
-            row = Credential(name=login.name, kind=login.kind, username=login.username)
+            row = Credential(id=id, name=login.name, kind=login.kind, username=login.username)
             self._credentials[login.name] = row
             self._session.add(row)
             line = f"+ credential {login.name}"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
 from config import vault
 from domain.clock import now
-from domain.inventory import Credential
+from domain.inventory import Credential, next_id
 from domain.reading import Secret
 from probes.ssh.session import Refused, private_key
 from webui import store
@@ -141,8 +140,8 @@ def _judge_vault(draft: Draft, field: str) -> None:
 
 def keep(login: Login, name: str, row: Credential | None = None) -> Credential:
     """Store `login` as a credential, or as the new secret of `row`; it gets a fresh place each time."""
-    credential = row or Credential(name=name)
-    seal_id = secrets.token_hex(16)
+    credential = row or Credential(id=next_id(store.session()), name=name)
+    seal_id = vault.new_place(credential.id)
     credential.name, credential.kind, credential.username = name, login.kind, login.username
     credential.sealed, credential.seal_id = login.sealed(f"credential:{seal_id}"), seal_id
     credential.source, credential.changed_at = "typed", now()

@@ -36,6 +36,7 @@ UNWATCHED = {
     "recovery_code": "an event says that they were made",
     "spent_challenge": "for minutes",
     "totp": "events say that a factor was added or removed",
+    "retired_key": "an event says that the vault has a new key",
     "session": "an event says who logged in and out",
     "discovery": "an event says what was looked for",
     "look": "an event says what was asked, where a secret was typed",

@@ -15,6 +15,9 @@ from domain.inventory import Check, Credential, Host
 from poller.plan import load as plan
 
 PLACES = ("key", "pub")
+FIRST_KEY = "40a48af36768e783943cfb39217d7182691e45134bc8b1466b6c7a74c803545c"
+FIRST_BOX = "018d758c74a24193ab0a8862e8bbae35b92ac1f9d87d7d90ea163324349747b904c55e1d3e64f72db77cf1ab884b56fdca5025b43f13c368dcaec32edf57bee082afa98c1cf2e5"
+"""Made by the first version of the vault."""
 
 
 @pytest.fixture
@@ -103,5 +106,50 @@ def test_a_lost_public_half_is_made_again_from_the_key(pair: tuple[vault.Sealer,
     assert vault.sealer(tmp_path / "vault.pub") == pair[0]
 
 
-def test_a_key_is_never_printed(pair: tuple[vault.Sealer, vault.Opener]) -> None:
-    assert pair[1].private.hex() not in repr(pair[1]) and repr(pair[1].private) not in repr(pair[1])
+def test_a_key_is_never_printed(pair: tuple[vault.Sealer, vault.Opener], tmp_path: Path) -> None:
+    private = vault.read_keys(tmp_path / "vault.key")[0]
+    assert private.hex() not in repr(pair[1]) and repr(private) not in repr(pair[1])
+
+
+def test_a_box_of_the_first_form_still_opens(tmp_path: Path) -> None:
+    (tmp_path / "vault.key").write_text(FIRST_KEY + "\n")
+    (tmp_path / "vault.key").chmod(0o600)
+    opener = vault.opener(tmp_path / "vault.key")
+    assert opener.open(bytes.fromhex(FIRST_BOX), "credential:first") == b"what was sealed before"
+    with pytest.raises(VaultError, match="does not open"):
+        opener.open(bytes.fromhex(FIRST_BOX), "credential:other")
+
+
+def test_a_row_takes_no_box_that_was_sealed_for_another_even_with_its_place(
+    pair: tuple[vault.Sealer, vault.Opener],
+) -> None:
+    seal_id = vault.new_place(5)
+    assert pair[1].open(
+        pair[0].seal(b"s", vault.place("credential", 5, seal_id)), vault.place("credential", 5, seal_id)
+    )
+    for other in (6, 55, "", "5/"):
+        with pytest.raises(VaultError, match="another row"):
+            vault.place("credential", other, seal_id)
+    with pytest.raises(VaultError, match="this place"):
+        pair[1].open(pair[0].seal(b"s", vault.place("credential", 5, seal_id)), vault.place("channel", 5, seal_id))
+
+
+def test_an_opener_finds_a_key_made_after_it(pair: tuple[vault.Sealer, vault.Opener], tmp_path: Path) -> None:
+    key, public = tmp_path / "vault.key", tmp_path / "vault.pub"
+    old, new = vault.read_keys(key)[0], vault.generate()
+    before = pair[0].seal(b"before", "p")
+    vault.write_keys(key, new, old)
+    vault.write_public(public, new)
+    after = vault.sealer(public).seal(b"after", "p")
+    assert vault.sealed_for(before) != vault.sealed_for(after)
+    assert (pair[1].open(before, "p"), pair[1].open(after, "p")) == (b"before", b"after")
+    vault.write_keys(key, new)
+    with pytest.raises(VaultError, match=vault.sealed_for(before).hex()):
+        vault.opener(key).open(before, "p")
+
+
+def test_what_only_seals_opens_nothing(pair: tuple[vault.Sealer, vault.Opener], tmp_path: Path) -> None:
+    """All the web has is the public half: taken as a private one it opens nothing."""
+    sealed = pair[0].seal(b"secret", "p")
+    with pytest.raises(VaultError):
+        vault.Opener(pair[0].public).open(sealed, "p")
