@@ -105,6 +105,18 @@ class Settings(BaseSettings):
         default=None,
         description="address:port syslog is received at, UDP and TCP, such as 0.0.0.0:514; unset: not at all",
     )
+    secret_dirs: str | None = Field(
+        default=None,
+        description="directories, colon between, whose files credentials may be fetched from at use; unset: none",
+    )
+    vault_url: str | None = Field(
+        default=None,
+        description="address of a HashiCorp Vault or OpenBao (KV 2) that credentials may be fetched from, with https://",
+    )
+    vault_token_file: Path | None = Field(default=None, description="file with the token shown to that vault")
+    vault_ca: Path | None = Field(
+        default=None, description="file with the authority that signed that vault's certificate; unset: the system's"
+    )
     metrics_token: str | None = Field(
         default=None,
         min_length=16,
@@ -136,6 +148,21 @@ class Settings(BaseSettings):
     def _listening(cls, value: str | None) -> str | None:
         if value:
             place_of(value)
+        return value
+
+    @field_validator("vault_url")
+    @classmethod
+    def _vault_url(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://x")
+        lone = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        if (
+            (parts.scheme != "https" and not lone)
+            or not parts.hostname
+            or parts.username
+            or parts.query
+            or parts.fragment
+        ):
+            raise ValueError("should look like https://vault.example.com:8200; without TLS only on this machine")
         return value
 
     @field_validator("url")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -188,7 +189,9 @@ class Credential(Table):
     """A login for watched machines. `sealed` opens only in the poller (config/vault.py), bound to this row's `seal_id`.
 
     `kind` is one of `CREDENTIALS`. `source` tells where the secret came from, for `pantau apply`:
-    `typed`, `env:NAME` or `file:PATH`.
+    `typed`, `env:NAME` or `file:PATH`. Where `fetched_from` is not empty the secret is not stored at all: the poller
+    fetches it there at each use (poller/sources.py), and `sealed` is empty. `public_key` is the public half of a key that
+    was made here; `certificate` an OpenSSH certificate for the key, neither of them secret.
     """
 
     __tablename__ = "credential"
@@ -203,8 +206,33 @@ class Credential(Table):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
     last_used_at: Mapped[datetime | None]
+    fetched_from: Mapped[str] = mapped_column(server_default="")
+    public_key: Mapped[str] = mapped_column(server_default="")
+    certificate: Mapped[str] = mapped_column(server_default="")
 
     __table_args__ = (CheckConstraint("kind in ('password', 'ssh_key', 'community', 'snmp_v3')", name="kind"),)
+
+
+FETCHED = {
+    "env": re.compile(r"SECRET_[A-Z0-9_]{1,100}"),
+    "file": re.compile(r"/[^\x00-\x1f\x7f]{1,400}"),
+    "vault": re.compile(r"[A-Za-z0-9_-]{1,60}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}){1,20}#[A-Za-z0-9_.-]{1,100}"),
+}
+"""Where a secret may be fetched from: `env:SECRET_NAME`, `file:/path`, `vault:mount/path#field`."""
+
+
+def fetched_wrong(source: str) -> str:
+    """What is wrong with a `fetched_from`, as a sentence; empty when it can be asked."""
+    how, _, place = source.partition(":")
+    if how not in FETCHED:
+        return "A secret is fetched from env:SECRET_NAME, file:/path or vault:mount/path#field."
+    if not FETCHED[how].fullmatch(place):
+        return {
+            "env": "A variable begins with SECRET_ and has capital letters, digits and underscores.",
+            "file": "A file is told by its whole path, which begins with a slash.",
+            "vault": "A place in the vault looks like mount/path#field.",
+        }[how]
+    return ""
 
 
 def next_id(session: OrmSession) -> int:
@@ -212,6 +240,17 @@ def next_id(session: OrmSession) -> int:
     found = session.scalar(select(func.nextval(func.pg_get_serial_sequence("credential", "id"))))
     assert found is not None
     return int(found)
+
+
+class CredentialUse(Table):
+    """When a credential was first and last used at a machine, written by the poller; `last_at` at most a minute old."""
+
+    __tablename__ = "credential_use"
+
+    credential_id: Mapped[int] = mapped_column(ForeignKey("credential.id", ondelete="CASCADE"), primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("host.id", ondelete="CASCADE"), primary_key=True, index=True)
+    first_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class RetiredKey(Table):
@@ -228,7 +267,8 @@ class Host(Table):
 
     With `adopts_guests` the machines it tells as its guests become its children (domain/guests.py). `sensitivity` is how
     far from its own normal is a warning (domain/baseline.py), learnt from what came after `learn_from` alone, if given.
-    `runbook` is what to do when it is in trouble: sentences, or the address of a page.
+    `runbook` is what to do when it is in trouble: sentences, or the address of a page. `action_credential_id` is the login
+    that may restart it; no look ever opens it.
     """
 
     __tablename__ = "host"
@@ -247,6 +287,9 @@ class Host(Table):
     division_id: Mapped[int | None] = mapped_column(ForeignKey("division.id", ondelete="SET NULL"), index=True)
     site_id: Mapped[int | None] = mapped_column(ForeignKey("site.id", ondelete="SET NULL"), index=True)
     runbook: Mapped[str] = mapped_column(server_default="")
+    action_credential_id: Mapped[int | None] = mapped_column(
+        ForeignKey("credential.id", ondelete="RESTRICT"), index=True
+    )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 

@@ -66,6 +66,7 @@ class Secret:
     password: str = field(default="", repr=False)
     private_key: str = field(default="", repr=False)
     passphrase: str = field(default="", repr=False)
+    certificate: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return "Secret(***)"

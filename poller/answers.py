@@ -20,6 +20,7 @@ from poller.lanes import Lanes, broken
 from poller.plan import Plan, prepare_options, secret_of, unseal
 from poller.round import Round, look_round
 from poller.schedule import TICK
+from poller.sources import Sources
 from probes import catalogue
 from probes.base import Probe
 
@@ -39,8 +40,9 @@ class Answers:
 
     def __init__(
         self, url: str, sessions: sessionmaker[Session], opener: Opener, lanes: Lanes,
-        plan: Callable[[], Plan], record: Callable[[Round], None],
+        plan: Callable[[], Plan], record: Callable[[Round], None], sources: Sources | None = None,
     ) -> None:  # fmt: skip
+        self._sources = sources
         self._url, self._sessions, self._opener, self._lanes = url, sessions, opener, lanes
         self._plan, self._record = plan, record
         self._connection: AsyncConnection[Any] | None = None
@@ -192,7 +194,7 @@ class Answers:
             credential = session.get(Credential, asked["credential_id"])
             if credential is None:
                 raise LookupError("The credential chosen is no longer there. Choose another.")
-            return options, unseal(credential, self._opener)
+            return options, unseal(credential, self._opener, self._sources)
 
     async def _sweep(self, id: str, addresses: list[str]) -> dict[str, Any]:
         """Ping and knock at every address; the answer grows a few times a second."""

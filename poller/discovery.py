@@ -22,6 +22,7 @@ from domain.options import fill
 from domain.reading import Secret, Target
 from poller.lanes import Lanes
 from poller.plan import Plan, unseal
+from poller.sources import Sources
 from probes import catalogue, doors, greet, names
 from probes.limits import clean
 from probes.names import Place, Unresolved
@@ -67,8 +68,10 @@ class Discoveries:
     """Works on one discovery at a time; `serve` is called when one was asked for, and now and then."""
 
     def __init__(
-        self, url: str, sessions: sessionmaker[Session], opener: Opener, lanes: Lanes, plan: Callable[[], Plan]
-    ) -> None:
+        self, url: str, sessions: sessionmaker[Session], opener: Opener, lanes: Lanes, plan: Callable[[], Plan],
+        sources: Sources | None = None,
+    ) -> None:  # fmt: skip
+        self._sources = sources
         self._url, self._sessions, self._opener, self._lanes, self._plan = url, sessions, opener, lanes, plan
         self._work: asyncio.Task[None] | None = None
 
@@ -132,7 +135,7 @@ class Discoveries:
                 row = session.get(Credential, id)
                 try:
                     if row is not None and row.kind in ("community", "snmp_v3"):
-                        found.append((id, unseal(row, self._opener)))
+                        found.append((id, unseal(row, self._opener, self._sources)))
                 except (VaultError, ValueError, KeyError):
                     wrong.append(row.name if row else str(id))
         return found, f"These credentials cannot be opened: {', '.join(wrong)}." if wrong else ""

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import Select, func, or_, select
@@ -35,16 +36,22 @@ from domain.options import describe, fill
 from domain.reading import Secret
 from domain.records import StateInterval
 from domain.thresholds import nearest
+from poller.sources import Sources
 from probes import catalogue
 from probes.base import Probe
 
 _log = logging.getLogger("poller")
 MONTH = timedelta(days=31)
+FETCHABLE = ("password", "ssh_key", "community")
+"""Kinds of credential with one secret, which can be kept elsewhere."""
 
 
 @dataclass(frozen=True)
 class CheckPlan:
-    """One check, ready to be looked: `fault` says why it cannot be (bad options, a secret that does not open)."""
+    """One check, ready to be looked: `fault` says why it cannot be (bad options, a secret that does not open).
+
+    `fetch` gets its secret at each look where it is kept elsewhere: it blocks, and raises VaultError.
+    """
 
     id: int
     host_id: int
@@ -58,6 +65,7 @@ class CheckPlan:
     deadline: float
     reachability: bool
     fault: str = ""
+    fetch: Callable[[], Secret] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,10 @@ class Plan:
     recording: frozenset[int] = frozenset()
 
 
-def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attempts: int, remind: float = 0) -> Plan:
+def load(
+    sessions: sessionmaker[Session], opener: Opener, interval: float, attempts: int, remind: float = 0,
+    sources: Sources | None = None,
+) -> Plan:  # fmt: skip
     """The present inventory as a Plan; `interval` and `attempts` where a host leaves them to the installation.
 
     `remind`: seconds between reminders of a problem nobody has in hand, 0 for none.
@@ -131,7 +142,8 @@ def load(sessions: sessionmaker[Session], opener: Opener, interval: float, attem
                 continue
             pace = host.interval_s or interval
             plans = tuple(
-                _check(check, host, pace, credentials, keys.get(host.id, {}), opener) for check in checks[host.id]
+                _check(check, host, pace, credentials, keys.get(host.id, {}), opener, sources)
+                for check in checks[host.id]
             )
             paces = [check.interval for check in plans if check.reachability]
             policy = Policy(min(paces, default=pace), host.attempts or attempts, host.recover_after or 1, remind)
@@ -198,13 +210,26 @@ def prepare_options(probe: Probe, values: dict[str, Any], pinned: dict[int, list
     return options
 
 
-def unseal(credential: Credential, opener: Opener) -> Secret:
-    """The credential's secret. Raises VaultError."""
-    return secret_of(
+def unseal(credential: Credential, opener: Opener, sources: Sources | None = None) -> Secret:
+    """The credential's secret, opened, or fetched from where it is kept (which may take seconds). Raises VaultError."""
+    if credential.fetched_from:
+        return fetch(credential.kind, credential.username, credential.fetched_from, credential.certificate, sources)
+    opened = secret_of(
         credential.kind,
         credential.username,
         opener.open(credential.sealed, place("credential", credential.id, credential.seal_id)),
     )
+    return replace(opened, certificate=credential.certificate) if credential.certificate else opened
+
+
+def fetch(kind: str, username: str, source: str, certificate: str, sources: Sources | None) -> Secret:
+    """A Secret whose text is kept elsewhere. Raises VaultError."""
+    if sources is None or kind not in FETCHABLE:
+        raise VaultError("The secret of this credential cannot be fetched from elsewhere. Enter it here.")
+    text = sources.fetch(source)
+    if kind == "ssh_key":
+        return Secret(username, private_key=text, certificate=certificate)
+    return Secret(username, password=text.removesuffix("\n").removesuffix("\r"))
 
 
 def secret_of(kind: str, username: str, opened: bytes) -> Secret:
@@ -220,8 +245,10 @@ def _check(
     credentials: dict[int, Credential],
     pinned: dict[int, list[str]],
     opener: Opener,
+    sources: Sources | None,
 ) -> CheckPlan:
     probe, options, secret, fault = catalogue().get(check.kind), None, None, ""
+    fetching: Callable[[], Secret] | None = None
     try:
         if probe is None:
             raise ValueError(f"this version of Pantau has no '{check.kind}' check.")
@@ -229,13 +256,17 @@ def _check(
         if any(option.name == "check_id" for option in describe(probe.options)):
             options = replace(options, check_id=check.id)
         if check.credential_id is not None:
-            secret = unseal(credentials[check.credential_id], opener)
+            login = credentials[check.credential_id]
+            if login.fetched_from:
+                fetching = partial(fetch, login.kind, login.username, login.fetched_from, login.certificate, sources)
+            else:
+                secret = unseal(login, opener)
     except (ValueError, VaultError, KeyError) as error:
         fault = f"This check cannot be looked at: {error}"
     interval = check.interval_s or pace
     return CheckPlan(
         check.id, host.id, check.kind, check.name, probe, options, secret, check.credential_id, interval,
-        min(check.deadline_s, interval), check.reachability, fault,
+        min(check.deadline_s, interval), check.reachability, fault, fetching,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from config import database, migrate, vault
 from config.settings import Settings, place_of
 from domain import clock
 from domain.clock import Steady
+from poller import sources
 from poller.answers import Answers
 from poller.chores import Chores, Load
 from poller.discovery import Discoveries
@@ -66,6 +67,7 @@ class _Poller:
         self._engine = database.engine(self._url, size=2, name="pantau poller")
         self._sessions = database.sessions(self._engine)
         self._opener = vault.opener(settings.vault_key)
+        self._sources = sources.of(settings)
         self._steady = Steady()
         self._plan = Plan({})
         self._work: set[asyncio.Task[None]] = set()
@@ -98,9 +100,11 @@ class _Poller:
         self._upward = Upward(self._steady.now, self._look_aside)
         self._chores = Chores(self._url, settings.raw_days, settings.hourly_days)
         self._answers = Answers(
-            self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._recorder.add
+            self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._recorder.add, self._sources
         )
-        self._discoveries = Discoveries(self._url, self._sessions, self._opener, self._lanes, lambda: self._plan)
+        self._discoveries = Discoveries(
+            self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._sources
+        )
         self._ears = Ears(
             self._url, self._lanes.keep, self._look_now,
             place_of(settings.traps) if settings.traps else None, place_of(settings.syslog) if settings.syslog else None,
@@ -205,7 +209,7 @@ class _Poller:
     async def _replan(self) -> None:
         settings = self._settings
         plan = await asyncio.to_thread(
-            load, self._sessions, self._opener, settings.interval, settings.attempts, settings.remind
+            load, self._sessions, self._opener, settings.interval, settings.attempts, settings.remind, self._sources
         )
         known = {host: self._recorder.judge.host(host) for host in plan.hosts}
         fresh = {host for host, track in known.items() if track is None or track.seen is None} - set(self._plan.hosts)

@@ -6,6 +6,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 
+from config.vault import VaultError
 from domain.health import Outcome, combine, reach_outcome_of
 from domain.reading import Failure, FailureKind, Reading, Target
 from poller.lanes import Lanes, Seen
@@ -54,7 +55,14 @@ async def look_one(lanes: Lanes, host: HostPlan, check: CheckPlan, *, down: bool
     if check.fault or check.probe is None:
         seen = lanes.nothing(Reading(failure=Failure(FailureKind.UNSUPPORTED, check.fault)))
         return CheckSeen(check, seen)
-    target = Target(host.address, check.options, check.secret, check.deadline)
+    secret = check.secret
+    if check.fetch is not None:
+        try:
+            secret = await asyncio.to_thread(check.fetch)
+        except VaultError as error:
+            said = f"This check cannot be looked at: {error}"
+            return CheckSeen(check, lanes.nothing(Reading(failure=Failure(FailureKind.UNSUPPORTED, said))))
+    target = Target(host.address, check.options, secret, check.deadline)
     return CheckSeen(check, await lanes.look(check.probe, target, down=down))
 
 

@@ -38,5 +38,5 @@ class Refusals:
 
 def digest(secret: Secret) -> str:
     """Tells one secret from another without holding it."""
-    text = "\0".join((secret.username, secret.password, secret.private_key, secret.passphrase))
+    text = "\0".join((secret.username, secret.password, secret.private_key, secret.passphrase, secret.certificate))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -20,6 +20,7 @@ from domain.reading import Failure, FailureKind, Secret
 from probes import unix
 from probes.limits import PROBE_BYTES, Deadline, Guard, Meter, TooLate, TooMuch, clean
 from probes.names import Place
+from probes.ssh import certificate
 from probes.ssh.files import Broken, Files
 from probes.tcp import refusal
 
@@ -302,7 +303,18 @@ def _log_in(transport: paramiko.Transport, secret: Secret, deadline: Deadline) -
 
 
 def private_key(secret: Secret) -> paramiko.PKey:
-    """The key of a credential. Raises Refused with a sentence for a text that is none, or a wrong passphrase."""
+    """The key of a credential, with its certificate. Raises Refused with a sentence for what cannot be used."""
+    key = _bare_key(secret)
+    if secret.certificate:
+        try:
+            certificate.attach(secret.certificate, key)
+        except certificate.NoCertificate as error:
+            raise Refused(FailureKind.DENIED, str(error), asked=False) from None
+    return key
+
+
+def _bare_key(secret: Secret) -> paramiko.PKey:
+    """The key alone. Raises Refused with a sentence for a text that is none, or a wrong passphrase."""
     text, passphrase = secret.private_key.strip() + "\n", secret.passphrase or None
     for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
         try:

@@ -37,6 +37,7 @@ UNWATCHED = {
     "spent_challenge": "for minutes",
     "totp": "events say that a factor was added or removed",
     "retired_key": "an event says that the vault has a new key",
+    "credential_use": "its first row is an event of the poller's",
     "session": "an event says who logged in and out",
     "discovery": "an event says what was looked for",
     "look": "an event says what was asked, where a secret was typed",
