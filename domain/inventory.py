@@ -243,7 +243,7 @@ def next_id(session: OrmSession) -> int:
 
 
 class CredentialUse(Table):
-    """When a credential was first and last used at a machine, written by the poller; `last_at` at most a minute old."""
+    """When a credential was first and last used at a machine, written by the poller; `last_at` at most ten minutes old."""
 
     __tablename__ = "credential_use"
 

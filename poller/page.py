@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 Row = list[Any]
-LATER = {"costs", "causes", "notices", "standing"}
+LATER = {"uses", "costs", "causes", "notices", "standing"}
 """What pages of earlier versions do not have."""
 
 
@@ -23,7 +23,7 @@ class Page:
     * `facts`: [check, host, name, part, value, since]
     * `failures`: [check, since, kind, detail]
     * `keys`: [host, port, key, fingerprint, pinned or offered]
-    * `used`: ids of credentials used
+    * `used`: ids of credentials used; `uses`: [credential, host], each now and then
     * `causes`: [host, subject that explains its state or "", at, how many of `changes` came before]
     * `notices`: [subject, host, check, at, kind, state, since, outage, members of a digest]
     * `standing`: what the rules remember beside their subjects, or None where that is as it was
@@ -41,6 +41,7 @@ class Page:
     failures: list[Row] = field(default_factory=list)
     keys: list[Row] = field(default_factory=list)
     used: list[int] = field(default_factory=list)
+    uses: list[Row] = field(default_factory=list)
     costs: list[Row] = field(default_factory=list)
     causes: list[Row] = field(default_factory=list)
     notices: list[Row] = field(default_factory=list)

@@ -425,6 +425,31 @@ async def _write_notes(cursor: AsyncCursor[Any], page: Page, hosts: set[int], ch
             " and (last_used_at is null or last_used_at < now() - interval '1 minute')",
             [page.used],
         )
+    if page.uses:
+        await _write_uses(cursor, [use for use in page.uses if use[1] in hosts])
+
+
+async def _write_uses(cursor: AsyncCursor[Any], uses: list[list[int]]) -> None:
+    """Which credential was used at which machine: at most every five minutes each; the very first time is on record."""
+    await cursor.execute(
+        "insert into credential_use as u (credential_id, host_id)"
+        " select c.id, used.host from unnest(%s::int[], %s::int[]) as used (credential, host)"
+        " join credential c on c.id = used.credential"
+        " on conflict (credential_id, host_id) do update set last_at = now()"
+        " where u.last_at < now() - interval '5 minutes'"
+        " returning credential_id, host_id, first_at = last_at",
+        [[use[0] for use in uses], [use[1] for use in uses]],
+    )
+    first = [row[:2] for row in await cursor.fetchall() if row[2]]
+    if first:
+        await cursor.execute(
+            'insert into audit (what, "on", source, detail)'
+            " select 'credential.first_use', 'credential:' || c.id, current_setting('application_name'),"
+            " jsonb_build_object('name', c.name, 'machine', h.name, 'host', h.id)"
+            " from unnest(%s::int[], %s::int[]) as used (credential, host)"
+            " join credential c on c.id = used.credential join host h on h.id = used.host",
+            [[row[0] for row in first], [row[1] for row in first]],
+        )
 
 
 async def _write_costs(cursor: AsyncCursor[Any], page: Page, checks: set[int]) -> None:

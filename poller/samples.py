@@ -18,6 +18,8 @@ from poller.round import CheckSeen, Round
 
 COSTS_EVERY = 60.0
 """Seconds of looks that are summed up before their cost is written: a row a check and minute instead of one a look."""
+USES_EVERY = 600.0
+"""Seconds between two notes that a credential was used at a machine."""
 WATCH = "host.watch."
 """How the measures begin by which a check tells what a look cost the machine itself."""
 HOUR = 3_600_000_000
@@ -47,6 +49,7 @@ class Samples:
         self._costs: dict[tuple[int, int], list[float]] = {}
         self._costs_told = steady.now()
         self._known: set[int] = set()
+        self._used: dict[tuple[int, int], float] = {}
 
     def write(self, page: Page, round: Round) -> None:
         """One round's rows onto the page."""
@@ -84,10 +87,19 @@ class Samples:
             str(failure.kind) if failure else None, tidy(failure.detail) if failure else None,
             reading.cost.sent, reading.cost.received,
         ]  # fmt: skip
-        if check.credential_id is not None and check.credential_id not in page.used:
-            page.used.append(check.credential_id)
+        if check.credential_id is not None and not check.fault:
+            self._note_use(page, check.credential_id, round.host.id)
         self._note_facts(page, round.host.id, check.id, reading, ts)
         self._note_failure(page, check.id, reading, ts)
+
+    def _note_use(self, page: Page, credential_id: int, host_id: int) -> None:
+        """That a credential was used, and now and then at which machine."""
+        if credential_id not in page.used:
+            page.used.append(credential_id)
+        moment = self._steady.now()
+        if moment - self._used.get((credential_id, host_id), -math.inf) >= USES_EVERY:
+            self._used[credential_id, host_id] = moment
+            page.uses.append([credential_id, host_id])
 
     def tell_costs(self, page: Page) -> None:
         """What the looks of the last COSTS_EVERY seconds took; a killed poller loses that much of it and no more."""
