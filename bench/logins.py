@@ -21,10 +21,10 @@ from urllib.parse import urlencode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.installation import Browser, Installation, installed
+from tests.installation import Browser, Installation, installed, until
 
 SOURCES, HONEST = 50, 20
-PASSWORD = "correct horse battery staple"
+PASSWORD = "seven purple umbrellas"
 
 
 class Guest:
@@ -66,8 +66,9 @@ def main() -> None:
     reader.add_argument("--accounts", type=int, default=1)
     chosen = reader.parse_args()
     with installed() as running:
+        until(lambda: running.answers, 60)
         rina = Browser(running)
-        rina.post("/setup", {"token": running.token, "name": "rina", "password": PASSWORD})
+        assert rina.post("/setup", {"token": running.token, "name": "rina", "password": PASSWORD}).status_code == 303
         people = "insert into person (login, name, password_hash, role) select %s || n, 'P', password_hash, 'none' from person, generate_series(1, %s) n where login = 'rina'"
         running.query(people, ["victim", chosen.accounts])
         running.query(people, ["honest", 5000])

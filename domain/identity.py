@@ -92,3 +92,14 @@ class HalfLogin(Table):
     id: Mapped[str] = mapped_column(primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
     began_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Portrait(Table):
+    """The picture of somebody: a square JPEG that Pantau drew itself. `stamp` changes with it."""
+
+    __tablename__ = "portrait"
+
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), primary_key=True)
+    stamp: Mapped[str]
+    image: Mapped[bytes] = mapped_column(LargeBinary)
+    drawn_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -83,7 +83,9 @@ class HostGroup(Table):
 class Person(Table):
     """Somebody who can log in. `login` is lower case; `language` and `theme` are None to follow the browser.
 
-    `zone` is the clock their messages are written by, None for the installation's.
+    `zone` is the clock their messages are written by, None for the installation's. `password_hash` is empty where nobody
+    has chosen one: then no password opens it. `email` is where a lost password is mended; what is told of machines goes
+    by routes (domain/recipients.py).
     """
 
     __tablename__ = "person"
@@ -96,6 +98,9 @@ class Person(Table):
     language: Mapped[str | None]
     theme: Mapped[str | None]
     zone: Mapped[str | None]
+    email: Mapped[str] = mapped_column(server_default="")
+    phone: Mapped[str] = mapped_column(server_default="")
+    position: Mapped[str] = mapped_column(server_default="")
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     password_changed_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -22,6 +22,7 @@ from webui import (
     csrf,
     deliveries,
     discover,
+    divisions,
     drawing,
     edit,
     entry,
@@ -45,6 +46,8 @@ from webui import (
     passkeys,
     people,
     policies,
+    portrait,
+    profile,
     proof,
     push,
     registering,
@@ -62,6 +65,7 @@ from webui import (
     thresholds,
     topology,
     trials,
+    uploads,
     windows_api,
     wording,
     wordings,
@@ -86,6 +90,8 @@ BLUEPRINTS = (
     metrics.blueprint,
     parts.blueprint,
     people.blueprint,
+    profile.blueprint,
+    portrait.blueprint,
     proof.blueprint,
     passkeys.blueprint,
     second.blueprint,
@@ -100,6 +106,7 @@ BLUEPRINTS = (
     auditing.blueprint,
     sites.blueprint,
     staff.blueprint,
+    divisions.blueprint,
     channels.blueprint,
     trials.blueprint,
     routes.blueprint,
@@ -125,7 +132,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
         app, engine or database.engine(database.url(settings.database_url, settings.sockets), name="pantau web")
     )
     audited.install(app)
-    for part in (faults, headers, csrf, wording, causes, drawing, assets, hostkeys):
+    for part in (faults, headers, uploads, csrf, wording, causes, drawing, assets, hostkeys):
         part.install(app)
     language.install(app, settings)
     own = engine.url.render_as_string(hide_password=False).replace("+psycopg", "") if engine else None

@@ -15,7 +15,7 @@ PAGES = (
     ("sites.index", "map-pin", lazy_gettext("Sites"), ""),
     ("deliveries.index", "messages", lazy_gettext("What was told"), ""),
     ("rotas.index", "clock", lazy_gettext("On call"), ""),
-    ("people.profile", "settings", lazy_gettext("Your account"), ""),
+    ("profile.index", "settings", lazy_gettext("Your account"), ""),
     ("credentials.index", "key", lazy_gettext("Credentials"), ADMIN),
     ("staff.index", "users", lazy_gettext("People"), ADMIN),
     ("entry.index", "lock", lazy_gettext("Logging in"), ADMIN),

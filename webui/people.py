@@ -1,14 +1,13 @@
-"""Coming in, going out, and what a person decides for themselves: language, colours, password."""
+"""Coming in and going out, and the language and colours of a browser."""
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask import Blueprint, g, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from domain.clock import now
 from domain.inventory import Person
-from webui import access, audited, factors, halfway, passkeys, passwords, push, sessions, store, throttle
+from webui import access, audited, factors, halfway, passkeys, passwords, push, store, throttle
 from webui.forms import Field
 from webui.language import LANGUAGES, THEMES, YEAR, gettext
 
@@ -104,46 +103,3 @@ def appearance() -> Response:
                 setattr(g.person, field, chosen)
     store.session().commit()
     return answer
-
-
-@blueprint.route("/me", methods=["GET", "POST"])
-@access.signed_in
-def profile() -> Response | str | tuple[str, int]:
-    """The person's own page: change the password, see where else one is logged in."""
-    person = access.person()
-    old = Field("old", gettext("Password now"), "secret", autocomplete="current-password", required=True)
-    new = Field(
-        "new",
-        gettext("New password"),
-        "secret",
-        help=passwords.rule(),
-        autocomplete="new-password",
-        required=True,
-    )
-    if request.method == "GET":
-        return _profile_page(person, [old, new])
-    wait = throttle.wait(person.login)
-    if wait:
-        return _profile_page(person, [old.amended(wrong=throttle.sentence(wait)), new]), 429
-    if not passwords.right(person, request.form.get("old", "")[:1000]):
-        return _profile_page(person, [old.amended(wrong=gettext("This is not your password.")), new]), 422
-    throttle.forgive(person.login)
-    wrong = passwords.weakness(request.form.get("new", ""), person.login)
-    if wrong:
-        return _profile_page(person, [old, new.amended(wrong=wrong)]), 422
-    person.password_hash = passwords.digest(request.form["new"])
-    person.password_changed_at = now()
-    access.close_others(person)
-    store.session().commit()
-    flash(gettext("Your password is changed. Everywhere else you have been logged out."), "good")
-    return redirect(url_for("people.profile"), 303)
-
-
-def _profile_page(person: Person, fields: list[Field]) -> str:
-    return render_template(
-        "people/profile.html",
-        active="people.profile",
-        fields=fields,
-        sessions=sessions.listed(person),
-        factors=factors.of(person.id),
-    )

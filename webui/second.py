@@ -34,7 +34,7 @@ def index() -> str:
     person = access.person()
     return render_template(
         "people/second.html",
-        active="people.profile",
+        active="profile.index",
         factors=factors.of(person.id),
         keys=passkeys.listed(person.id),
         codes=recovery.left(person.id),
@@ -69,9 +69,9 @@ def app_page() -> Response | str | tuple[str, int]:
             raise VaultError(gettext("Please begin again."))
         seed, picture = totp.seed(row), totp.picture(row, person, urlsplit(request.host_url).hostname or "")
     except VaultError as error:
-        return render_template("people/app.html", active="people.profile", fault=str(error)), 503
+        return render_template("people/app.html", active="profile.index", fault=str(error)), 503
     field = Field(CODE, gettext("Code the app shows"), autocomplete="one-time-code", required=True, wrong=wrong)
-    page = render_template("people/app.html", active="people.profile", seed=seed, picture=picture, field=field)
+    page = render_template("people/app.html", active="profile.index", seed=seed, picture=picture, field=field)
     return (page, 422) if wrong else page
 
 
@@ -116,7 +116,9 @@ def add_key() -> Response | str:
 @access.signed_in
 def rename_key(key_id: int) -> Response:
     """Another name for one's own passkey."""
-    passkeys.own(key_id).name = passkeys.named(request.form.get("name", ""))
+    kept = passkeys.own(key_id)
+    kept.name = passkeys.named(request.form.get("name", ""))
+    audited.note("factor.renamed", f"person:{kept.person_id}", name=kept.name)
     store.session().commit()
     return redirect(url_for("second.index"), 303)
 
@@ -209,7 +211,7 @@ def _step_page(someone: Person, onward: str | None, wrong: str = "") -> str:
 def _codes_page(fresh: list[str]) -> str:
     """Recovery codes, the only time they are seen."""
     store.session().commit()
-    return render_template("people/codes.html", active="people.profile", codes=fresh)
+    return render_template("people/codes.html", active="profile.index", codes=fresh)
 
 
 def _last(person: Person, *, app: int = 0, key: int = 0) -> bool:

@@ -47,7 +47,7 @@ def end_others() -> Response:
     audited.note("session.ended", f"person:{access.person().id}", which="all others")
     store.session().commit()
     flash(gettext("Everywhere else you have been logged out."), "good")
-    return redirect(url_for("people.profile"), 303)
+    return redirect(url_for("profile.index"), 303)
 
 
 @blueprint.post("/<name>/end")
@@ -62,4 +62,4 @@ def end(name: str) -> Response:
     audited.note("session.ended", f"person:{person.id}", which=name)
     store.session().commit()
     flash(gettext("That browser is logged out."), "good")
-    return redirect(url_for("people.profile"), 303)
+    return redirect(url_for("profile.index"), 303)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,24 +17,14 @@ from werkzeug.wrappers import Response
 from domain.clock import now
 from domain.inventory import Division, Membership, Person, Session
 from domain.recipients import Route
-from webui import access, audited, factors, passwords, second, store
+from webui import access, audited, factors, passwords, portrait, profile, recovery, roles, second, store
 from webui.draft import Draft
 from webui.forms import Field
-from webui.language import gettext, lazy_gettext
+from webui.language import gettext
 
 blueprint = Blueprint("staff", __name__, url_prefix="/people")
 
 LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,62}")
-PLAIN = "none"
-"""The role of whoever is no administrator."""
-PARTS = {
-    "pic": lazy_gettext("In charge"),
-    "deputy": lazy_gettext("Deputy"),
-    "staff": lazy_gettext("Staff"),
-}
-"""What a person can be in a division (domain.inventory.Membership)."""
-LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Without those that are read as one another."""
 
 
 @dataclass
@@ -46,6 +35,8 @@ class Row:
     seen_at: datetime | None = None
     routes: int = 0
     parts: list[str] = field(default_factory=list)
+    title: str = ""
+    stamp: str = ""
 
 
 @blueprint.get("")
@@ -61,7 +52,11 @@ def index() -> str:
     seen = dict(_pairs(select(Session.person_id, func.max(Session.seen_at)).group_by(Session.person_id)))
     live = select(Route.person_id, func.count()).where(Route.enabled, Route.gone_at.is_(None))
     ways: dict[int, int] = defaultdict(int, _pairs(live.group_by(Route.person_id)))
-    rows = [Row(one, seen.get(one.id), ways[one.id], _said(one)) for one in people]
+    faces = portrait.stamps()
+    rows = [
+        Row(one, seen.get(one.id), ways[one.id], roles.said(one.memberships), roles.title(one), faces.get(one.id, ""))
+        for one in people
+    ]
     return render_template("staff/index.html", active="staff.index", rows=rows)
 
 
@@ -87,7 +82,7 @@ def password(person_id: int) -> str | Response:
     if someone.id == access.person().id:
         flash(gettext("Change your own password under “Your account”."), "bad")
         return redirect(url_for("staff.edit", person_id=someone.id), 303)
-    fresh = _made()
+    fresh = recovery.written()
     someone.password_hash, someone.password_changed_at = passwords.digest(fresh), now()
     access.close(someone.id)
     database.commit()
@@ -111,17 +106,15 @@ def factor(person_id: int) -> Response:
 def _work(someone: Person | None) -> Response | str | tuple[str, int]:
     typed = request.form if request.method == "POST" else None
     draft = Draft(typed)
-    divisions = list(store.session().scalars(select(Division).order_by(Division.name)))
     login = _login(draft, someone)
-    name = draft.text(Field("name", gettext("Name"), value=someone.name if someone else "", required=True))
+    values = profile.about(draft, someone)
     role = draft.choice(
         Field(
             "role",
             gettext("Rights"),
             "choice",
-            value=("admin" if someone.role == "admin" else PLAIN) if someone else PLAIN,
-            choices=((PLAIN, gettext("Sees the machines of their divisions")), ("admin", gettext("Administrator"))),
-            help=gettext("An administrator sees every machine and changes everything."),
+            value=someone.role if someone else "none",
+            choices=tuple((name, str(words)) for name, words in roles.EVERYWHERE.items()),
         )
     )
     is_on = draft.tick(
@@ -133,35 +126,55 @@ def _work(someone: Person | None) -> Response | str | tuple[str, int]:
             help=gettext("Switched off, every session of theirs ends at once and nothing is sent to them."),
         )
     )
-    own = {one.division_id: one.role for one in someone.memberships} if someone else {}
-    parts = {division.id: _part(draft, division, own.get(division.id, "")) for division in divisions}
     another = draft.text(Field("division", gettext("Another division"), help=gettext("A new one is made.")))
-    other_part = _part(draft, None, "pic")
+    other_part = draft.choice(
+        Field("part", gettext("There they are"), "choice", value="pic", choices=tuple((k, str(w)) for k, w in roles.LOCAL.items()))
+    )  # fmt: skip
     chosen = _first_password(draft) if someone is None else ""
     if draft.good:
         _judge(draft, someone, role, is_on)
     if draft.good:
         kept = someone or Person(login=login, password_hash="")
-        kept.name, kept.role, kept.active = name, role, is_on
+        for name, value in values.items():
+            setattr(kept, name, value)
+        kept.role, kept.active = role, is_on
         if someone is None:
             kept.password_hash = passwords.digest(chosen)
-        parts_kept = {division: part for division, part in parts.items() if part}
-        if _keep(kept, parts_kept, another, other_part, draft):
+        if _keep(kept, _ticked(someone), another, other_part, draft):
             if typed is not None and someone is None and not typed.get("password"):
                 return render_template("staff/password.html", active="staff.index", someone=kept, password=chosen)
             flash(gettext("“%(name)s” is saved.", name=kept.name), "good")
             return redirect(url_for("staff.index"), 303)
     draft.remind()
+    own = _ticked(someone) if typed is not None else {(m.division_id, m.role) for m in _memberships(someone)}
     page = render_template(
         "staff/form.html",
         active="staff.index",
         someone=someone,
         draft=draft,
-        divisions=[draft[f"part-{division.id}"] for division in divisions],
+        own=own,
+        divisions=sorted({m.division for m in _memberships(someone)}, key=lambda one: one.name),
+        others=list(store.session().scalars(select(Division.name).order_by(Division.name))),
+        parts_known=roles.LOCAL,
         itself=someone is not None and someone.id == access.person().id,
         factors=factors.of(someone.id) if someone is not None else None,
+        stamp=portrait.stamp(someone.id) if someone is not None else "",
     )
     return page if typed is None else (page, 422)
+
+
+def _memberships(someone: Person | None) -> list[Membership]:
+    return list(someone.memberships) if someone is not None else []
+
+
+def _ticked(someone: Person | None) -> set[tuple[int, str]]:
+    """What somebody is in the divisions they are in: as ticked where the form showed a division, else as it is."""
+    shown = {int(one) for one in request.form.getlist("shown") if one.isascii() and one.isdigit() and len(one) < 10}
+    found = {(m.division_id, m.role) for m in _memberships(someone) if m.division_id not in shown}
+    there = {m.division_id for m in _memberships(someone)}
+    for division in shown & there:
+        found |= {(division, role) for role in roles.LOCAL if request.form.get(f"role-{division}-{role}") == "yes"}
+    return found
 
 
 def _login(draft: Draft, someone: Person | None) -> str:
@@ -181,15 +194,6 @@ def _login(draft: Draft, someone: Person | None) -> str:
     return login
 
 
-def _part(draft: Draft, division: Division | None, value: str) -> str:
-    choices = tuple((key, str(said)) for key, said in PARTS.items())
-    if division is None:
-        return draft.choice(Field("part", gettext("There they are"), "choice", value=value, choices=choices))
-    return draft.choice(
-        Field(f"part-{division.id}", division.name, "choice", value=value, choices=(("", "–"), *choices))
-    )
-
-
 def _first_password(draft: Draft) -> str:
     typed = draft.secret(
         Field(
@@ -201,7 +205,7 @@ def _first_password(draft: Draft) -> str:
         )
     )
     if not typed:
-        return _made()
+        return recovery.written()
     weak = passwords.weakness(typed, draft["login"].value.lower())
     if weak:
         draft.blame("password", weak)
@@ -220,7 +224,7 @@ def _judge(draft: Draft, someone: Person | None, role: str, is_on: bool) -> None
         draft.blame("role", gettext("Nobody could administer Pantau any more."))
 
 
-def _keep(someone: Person, parts: dict[int, str], another: str, part: str, draft: Draft) -> bool:
+def _keep(someone: Person, parts: set[tuple[int, str]], another: str, part: str, draft: Draft) -> bool:
     """Store the person and what they are where; False where the login is taken."""
     database = store.session()
     try:
@@ -229,11 +233,11 @@ def _keep(someone: Person, parts: dict[int, str], another: str, part: str, draft
             there = {(one.division_id, one.role): one for one in someone.memberships}
             someone.memberships = [
                 there.get((division, role)) or Membership(division_id=division, role=role)
-                for division, role in parts.items()
+                for division, role in sorted(parts)
             ]
             if another:
                 home = database.scalar(select(Division).where(Division.name == another)) or Division(name=another)
-                if home.id is None or home.id not in parts:
+                if home.id is None or (home.id, part) not in parts:
                     someone.memberships.append(Membership(division=home, role=part))
         database.flush()
         if not someone.active:
@@ -247,17 +251,8 @@ def _keep(someone: Person, parts: dict[int, str], another: str, part: str, draft
     return True
 
 
-def _said(person: Person) -> list[str]:
-    return [f"{one.division.name}: {PARTS[one.role]}" for one in sorted(person.memberships, key=lambda one: one.division.name)]  # fmt: skip
-
-
 def _pairs(query: Any) -> list[tuple[int, Any]]:
     return [(row[0], row[1]) for row in store.session().execute(query)]
-
-
-def _made() -> str:
-    """A password nobody thought of: four times four letters, about 79 bits."""
-    return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))
 
 
 def _person(person_id: int) -> Person:

@@ -117,7 +117,7 @@ def test_a_person_switched_off_is_out_at_once(rina: Visitor, session: Session, p
 def test_changing_the_password_logs_out_everywhere_else(app: Flask, rina: Visitor) -> None:
     elsewhere = Visitor(app.test_client())
     elsewhere.login("rina")
-    done = rina.post("/me", {"old": PASSWORD, "new": "seven purple umbrellas dancing"})
+    done = rina.post("/me/password", {"old": PASSWORD, "new": "seven purple umbrellas dancing"}, page="/me")
     assert done.status_code == 303
     assert rina.get("/").status_code == 200
     assert elsewhere.get("/").status_code == 302
@@ -128,7 +128,7 @@ def test_changing_the_password_logs_out_everywhere_else(app: Flask, rina: Visito
     "weak", ["short", "aaaaaaaaaaaaaaaa", "123456789012", "passwordpassword", "rinarinarinarina", "zyxwvutsrqponm"]
 )
 def test_a_password_that_is_guessed_first_is_refused_with_a_sentence(rina: Visitor, weak: str) -> None:
-    answer = rina.post("/me", {"old": PASSWORD, "new": weak})
+    answer = rina.post("/me/password", {"old": PASSWORD, "new": weak}, page="/me")
     assert answer.status_code == 422
     assert 'id="new-wrong"' in answer.text
     assert f'value="{weak}"' not in answer.text

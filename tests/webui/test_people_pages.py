@@ -61,12 +61,19 @@ def test_switching_off_ends_every_session_at_once(
     rina: Visitor, budi: Visitor, keeper: Person, session: Session
 ) -> None:
     division = keeper.memberships[0].division_id
-    form = {"name": "Budi", "role": "none", f"part-{division}": "pic", "division": "", "part": "pic"}
+    form = {
+        "name": "Budi",
+        "role": "none",
+        "shown": division,
+        f"role-{division}-pic": "yes",
+        "division": "",
+        "part": "pic",
+    }
     assert budi.get("/").status_code == 200
     assert rina.post(f"/people/{keeper.id}", form).status_code == 303
     assert session.scalars(select(Opened).where(Opened.person_id == keeper.id)).all() == []
     assert budi.get("/").status_code == 302
-    assert rina.post(f"/people/{keeper.id}", {**form, "active": "yes", f"part-{division}": ""}).status_code == 303
+    assert rina.post(f"/people/{keeper.id}", {**form, "active": "yes", f"role-{division}-pic": ""}).status_code == 303
     session.expire_all()
     assert keeper.active and keeper.memberships == []
 
