@@ -186,7 +186,9 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
         drawn.square(bomb(60_000, 60_000), Cut(0, 0, 1))
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the test client leaves its own file open
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # the test client leaves its own file open
 def test_a_large_picture_is_taken_and_a_larger_one_refused(rina: Visitor, session: Session, person: Person) -> None:
     big = picture(10, 10) + bytes(3 << 20)
     assert send(rina, big) == 303 and session.get(Portrait, person.id) is not None
