@@ -46,6 +46,7 @@ SENTENCES = {
     "apply.done": lazy_gettext("A configuration document was applied"),
     "audit.exported": lazy_gettext("This record was taken out as a table"),
     "credential.first_use": lazy_gettext("A credential was used at a machine for the first time"),
+    "credential.key_made": lazy_gettext("An SSH key was made"),
     "credential.tested": lazy_gettext("A credential was tried against a machine"),
     "delivery.again": lazy_gettext("Messages were sent again"),
     "discovery.applied": lazy_gettext("Machines that were found were added"),

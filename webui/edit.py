@@ -14,7 +14,7 @@ from domain.inventory import Division, Host, HostGroup, Site, host_parent
 from domain.records import Incident
 from domain.requests import Look
 from probes import catalogue
-from webui import access, addresses, checks, hostkeys, looks, sites, store, sweeps, topology
+from webui import access, addresses, checks, credentials, hostkeys, looks, sites, store, sweeps, topology
 from webui.draft import LONGEST, Draft
 from webui.forms import Field
 from webui.language import gettext
@@ -25,7 +25,8 @@ blueprint = Blueprint("edit", __name__, url_prefix="/machines")
 LONGEST_NOTE = 2000
 MOST_GROUPS = 50
 ORDER = (
-    "name", "address", "groups", "division", "site", "interval", "attempts", "note", "runbook", "adopts_guests", "enabled",
+    "name", "address", "groups", "division", "site", "interval", "attempts", "action", "note", "runbook", "adopts_guests",
+    "enabled",
 )  # fmt: skip
 
 
@@ -202,6 +203,16 @@ def _read(draft: Draft, host: Host | None) -> dict[str, Any]:
                 whole=True,
             )
         ),
+        "action_credential_id": draft.choice(
+            Field(
+                "action",
+                gettext("Login for restarting it"),
+                "choice",
+                value=str(host.action_credential_id or "") if host else "",
+                choices=credentials.choices(("password", "ssh_key")),
+                help=gettext("Apart from the logins of its checks: no look ever uses it."),
+            )
+        ),
         "note": draft.text(Field("note", gettext("Note"), "lines", value=host.note if host else ""), LONGEST_NOTE),
         "runbook": draft.text(
             Field(
@@ -261,7 +272,8 @@ def _judge(draft: Draft, values: dict[str, Any], host: Host | None) -> None:
             ),
         )
     values["groups"] = names
-    values["site_id"] = int(values["site_id"]) if values["site_id"] else None
+    for name in ("site_id", "action_credential_id"):
+        values[name] = int(values[name]) if values[name] else None
 
 
 def _taken(name: str, host: Host | None) -> bool:

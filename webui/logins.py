@@ -123,7 +123,7 @@ def _ask_snmp(draft: Draft, username: str, kept: bool) -> Login | None:
         draft.blame(
             "passphrase", gettext("Passwords of version 3 have at least %(least)s characters.", least=SHORTEST_USM)
         )
-    _judge_vault(draft, "password")
+    judge_vault(draft, "password")
     if any(draft[each].wrong for each in ("username", "password", "passphrase")):
         return None
     if name:
@@ -131,7 +131,8 @@ def _ask_snmp(draft: Draft, username: str, kept: bool) -> Login | None:
     return Login("community", "", {"password": password})
 
 
-def _judge_vault(draft: Draft, field: str) -> None:
+def judge_vault(draft: Draft, field: str) -> None:
+    """Say beside `field` why nothing can be sealed, if that is so."""
     try:
         vault.sealer(store.settings().vault_public)
     except vault.VaultError as error:
@@ -181,7 +182,7 @@ def _judge(draft: Draft, name: str, password: str, key: str, passphrase: str) ->
         draft.blame("password", gettext("Please enter a password or a private key."))
     elif any(ord(c) < 32 or ord(c) == 127 for c in password):
         draft.blame("password", gettext("This holds characters that cannot be seen."))
-    _judge_vault(draft, "private_key" if key.strip() else "password")
+    judge_vault(draft, "private_key" if key.strip() else "password")
 
 
 def _judge_key(draft: Draft, name: str, key: str, passphrase: str) -> None:
@@ -207,4 +208,4 @@ def _judge_key(draft: Draft, name: str, key: str, passphrase: str) -> None:
     draft.blame("private_key", sentence)
 
 
-__all__ = ["LONGEST_SECRET", "Login", "ask", "free", "keep", "name_for"]
+__all__ = ["LONGEST_SECRET", "Login", "ask", "free", "judge_vault", "keep", "name_for"]

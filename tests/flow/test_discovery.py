@@ -79,7 +79,7 @@ class Office:
         self.sessions = database.sessions(engine)
         self.lanes = Lanes(8, Steady())
         self.plan = Plan({})
-        self.desk = Discoveries(url, self.sessions, Opener({}), self.lanes, lambda: self.plan)
+        self.desk = Discoveries(url, self.sessions, Opener(bytes(32)), self.lanes, lambda: self.plan)
 
     def ask(self, addresses: list[str], rate: float = 1000, **more: Any) -> str:
         with self.sessions() as session:
@@ -149,7 +149,7 @@ async def test_a_machine_watched_already_is_marked_also_where_it_is_known_by_its
     session.add(Host(name="known", address="localhost", checks=[Check(kind="icmp", name="ping")]))
     session.add(Host(name="other", address="127.0.9.5", checks=[Check(kind="icmp", name="ping")]))
     session.commit()
-    office.plan = load(office.sessions, Opener({}), 60, 3)
+    office.plan = load(office.sessions, Opener(bytes(32)), 60, 3)
     await office.until_done(office.ask(["127.0.9.5", "127.0.0.1"]))
     found = office.found()
     assert found["127.0.9.5"]["watched"] == "other"
