@@ -32,6 +32,7 @@ UNWATCHED = {
     "login_attempt": "counted by the minute as login.failed",
     "parked_form": "what was typed, for minutes; sending it is the event",
     "half_login": "for minutes; the login that comes of it is an event",
+    "portrait": "a picture of oneself; the page that takes it says so",
     "passkey": "events say that a factor was added or removed",
     "recovery_code": "an event says that they were made",
     "spent_challenge": "for minutes",
