@@ -153,6 +153,7 @@ class _Up:
                 self._server = Kept("PostgreSQL", lambda: postgres.run(cluster))
                 self._server.tend(time.monotonic())
                 postgres.wait_ready(cluster, self._server.child, say)
+                postgres.admit(cluster)
             engine = database.engine(database.url(settings.database_url, settings.sockets), size=1, name="pantau up")
             database.verify(engine)
             if migrate.current(engine) is None:

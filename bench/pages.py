@@ -43,7 +43,7 @@ def main() -> None:
     server = postgres.run(cluster)
     try:
         postgres.wait_ready(cluster, server, lambda _: None)
-        measure(f"postgresql:///postgres?host={cluster.sockets}&user=pantau", place, looks)
+        measure(cluster.url.replace("///pantau?", "///postgres?", 1), place, looks)
     finally:
         postgres.shut_down(server)
         shutil.rmtree(place, ignore_errors=True)
@@ -54,7 +54,7 @@ def measure(url: str, place: Path, looks: int) -> None:
     engine = database.engine(url)
     migrate.upgrade(engine)
     with database.sessions(engine)() as session:
-        session.add(Person(login="rina", name="Rina", password_hash=passwords.digest(PASSWORD)))
+        session.add(Person(login="rina", name="Rina", password_hash=passwords.digest(PASSWORD), role="admin"))
         today = now().date()
         session.execute(text(f"create table raw_bench partition of raw for values from ('2000-01-01') to ('{today.year + 1}-01-01')"))  # fmt: skip
         session.commit()

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
@@ -14,17 +15,36 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 FLOOR = 150000
+OWNER = "owner"
 
 
 class DatabaseError(Exception):
     """PostgreSQL cannot be used; the message is one sentence with the way out."""
 
 
-def url(database_url: str | None, sockets: Path) -> str:
-    """A libpq URL: the one set, or that of the embedded server whose sockets lie in `sockets`."""
-    if database_url:
-        return "postgresql://" + database_url.split("://", 1)[1]
-    return f"postgresql:///pantau?host={sockets}&user=pantau"
+def url(database_url: str | None, sockets: Path, role: str = OWNER) -> str:
+    """A libpq URL: the one set, or that of the embedded server whose sockets lie in `sockets`.
+
+    `role` logs in as one of config.roles.ROLES where its password file lies beside the sockets' directory (config.roles
+    makes it), as the owner of everything where there is none.
+    """
+    file = passwords(sockets, role)
+    user = f"pantau_{role}" if role != OWNER and file.exists() else ""
+    if not database_url:
+        file = file if user else passwords(sockets, OWNER)
+        return f"postgresql:///pantau?host={sockets}&user={user or 'pantau'}&passfile={file}"
+    whole = "postgresql://" + database_url.split("://", 1)[1]
+    if not user:
+        return whole
+    parts = urlsplit(whole)
+    query = [(key, value) for key, value in parse_qsl(parts.query) if key not in ("user", "password", "passfile")]
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=place, query=urlencode([*query, ("user", user), ("passfile", str(file))])))
+
+
+def passwords(sockets: Path, role: str) -> Path:
+    """Where the password of a role is kept, as libpq reads it."""
+    return sockets.parent / "roles" / f"{role}.pass"
 
 
 def engine(libpq_url: str, *, size: int = 5, name: str = "pantau") -> Engine:

@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
-from config import queue
+from config import queue, roles
 from config.database import DatabaseError
 
 SCRIPTS = Path(__file__).parent.parent / "migrations"
@@ -38,7 +38,9 @@ def upgrade(bound: Engine) -> bool:
     at = current(bound)
     if at == newest():
         with bound.begin() as connection:
-            return queue.upgrade(connection)
+            done = queue.upgrade(connection)
+            roles.grant(connection)
+            return done
     config = _config()
     if at is not None and at not in {
         script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
@@ -50,6 +52,7 @@ def upgrade(bound: Engine) -> bool:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         queue.upgrade(connection)
+        roles.grant(connection)
     return True
 
 

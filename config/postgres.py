@@ -16,10 +16,13 @@ from pathlib import Path
 
 import psycopg
 
+from config import database, roles
 from config.processes import spawn, stop
 
 FLOOR = 15
 SOCKET_LIMIT = 100
+SEALED = "".join(f"local all {user} scram-sha-256\n" for user in ("pantau", *map(roles.name, roles.ROLES)))
+"""pg_hba.conf once the roles have passwords."""
 Say = Callable[[str], None]
 
 
@@ -47,7 +50,7 @@ class Cluster:
     @property
     def url(self) -> str:
         """libpq URL of the `pantau` database."""
-        return f"postgresql:///pantau?host={self.sockets}&user=pantau"
+        return database.url(None, self.sockets)
 
 
 def prepare(data: Path, pg_bin: Path | None, pg_user: str | None, say: Say) -> Cluster:
@@ -117,6 +120,7 @@ def wait_ready(
                 dbname="postgres",
                 autocommit=True,
                 connect_timeout=2,
+                passfile=str(database.passwords(cluster.sockets, database.OWNER)),
             ) as connection:
                 if not connection.execute("select 1 from pg_database where datname = 'pantau'").fetchone():
                     connection.execute("create database pantau")
@@ -327,20 +331,40 @@ def _initialise(cluster: Cluster) -> None:
     fresh.rename(cluster.directory)
 
 
+def admit(cluster: Cluster) -> None:
+    """Make the roles of the rooms, each with a password of its own; from now on nobody comes in without one."""
+    with psycopg.connect(cluster.url, autocommit=True, connect_timeout=10) as connection:
+        with connection.transaction():
+            roles.make(connection)
+            for role in (*roles.ROLES, database.OWNER):
+                roles.admit(connection, role, database.passwords(cluster.sockets, role))
+        if _put(cluster, "pg_hba.conf", SEALED):
+            connection.execute("select pg_reload_conf()")
+
+
 def _admit(cluster: Cluster) -> None:
-    """Only the operating system's word counts: root, ourselves and the server's user may be `pantau`, nobody else."""
+    """Who may come in: whoever has a password once there are any (`admit`).
+
+    Before, and where the owner's is lost, the operating system's word counts: root, ourselves and the server's user
+    may be `pantau`, nobody else.
+    """
+    hba = cluster.directory / "pg_hba.conf"
+    if database.passwords(cluster.sockets, database.OWNER).exists() and hba.read_text() == SEALED:
+        return
     names = {pwd.getpwuid(os.geteuid()).pw_name, cluster.user or "", "root"} - {""}
     _put(cluster, "pg_hba.conf", "local all pantau peer map=pantau\n")
     _put(cluster, "pg_ident.conf", "".join(f"pantau {name} pantau\n" for name in sorted(names)))
 
 
-def _put(cluster: Cluster, name: str, text: str) -> None:
+def _put(cluster: Cluster, name: str, text: str) -> bool:
+    """Write a file of the server's own; False where it says so already."""
     path = cluster.directory / name
     if path.exists() and path.read_text() == text:
-        return
+        return False
     path.write_text(text)
     if cluster.user:
         shutil.chown(path, cluster.user, pwd.getpwnam(cluster.user).pw_gid)
+    return True
 
 
 def _environment() -> dict[str, str]:

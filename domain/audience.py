@@ -57,16 +57,17 @@ def _at(day: date, minute: int, zone: ZoneInfo) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person as far as it matters here: `roles` by division."""
+    """A person as far as it matters here: `roles` by division; `everywhere` who sees every machine."""
 
     id: int
     name: str
     admin: bool = False
     roles: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    everywhere: bool = False
 
     def sees(self, division: int | None) -> bool:
         """Whether machines of the division are theirs to know of (the same rule as domain.inventory.visible)."""
-        return self.admin or (division is not None and division in self.roles)
+        return self.admin or self.everywhere or (division is not None and division in self.roles)
 
 
 @dataclass(frozen=True, slots=True)

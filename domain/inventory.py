@@ -25,6 +25,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.orm import Session as OrmSession
 
+from domain import rights
+from domain.rights import Right
 from domain.table import Table
 
 host_in_group = Association(
@@ -83,6 +85,7 @@ class HostGroup(Table):
 class Person(Table):
     """Somebody who can log in. `login` is lower case; `language` and `theme` are None to follow the browser.
 
+    `role` is what they are everywhere, one of `rights.EVERYWHERE`; what they are in a division says Membership.
     `zone` is the clock their messages are written by, None for the installation's. `password_hash` is empty where nobody
     has chosen one: then no password opens it. `email` is where a lost password is mended; what is told of machines goes
     by routes (domain/recipients.py).
@@ -94,7 +97,7 @@ class Person(Table):
     login: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     password_hash: Mapped[str]
-    role: Mapped[str] = mapped_column(server_default="admin")
+    role: Mapped[str] = mapped_column(server_default="none")
     language: Mapped[str | None]
     theme: Mapped[str | None]
     zone: Mapped[str | None]
@@ -109,13 +112,17 @@ class Person(Table):
         back_populates="person", cascade="all, delete-orphan", passive_deletes=True
     )
 
-    __table_args__ = (CheckConstraint("login = lower(login)", name="login_lower"),)
+    __table_args__ = (
+        CheckConstraint("login = lower(login)", name="login_lower"),
+        CheckConstraint("role in ('admin', 'operator', 'approver', 'viewer', 'none')", name="role"),
+    )
 
 
 class Membership(Table):
-    """What a person is in a division: `pic` is in charge of its machines, `deputy` stands in, `staff` is told of them.
+    """What a person is in a division, one of `rights.LOCAL`; somebody may be several things in one division.
 
-    Whoever has one of these sees the machines of the division. An administrator (Person.role) needs none.
+    `pic` is in charge of its machines, `deputy` stands in, `staff` is told of them. Whoever has any of these sees the
+    machines of the division; what else they may do with them says domain/rights.py.
     """
 
     __tablename__ = "membership"
@@ -129,7 +136,9 @@ class Membership(Table):
     person: Mapped[Person] = relationship(back_populates="memberships")
     division: Mapped[Division] = relationship()
 
-    __table_args__ = (CheckConstraint("role in ('pic', 'deputy', 'staff')", name="role"),)
+    __table_args__ = (
+        CheckConstraint("role in ('operator', 'pic', 'deputy', 'approver', 'staff', 'viewer')", name="role"),
+    )
 
 
 class Session(Table):
@@ -192,6 +201,7 @@ An SNMP community is a password without a user; an SNMP user has an authenticati
 
 class Credential(Table):
     """A login for watched machines. `sealed` opens only in the poller (config/vault.py), bound to this row's `seal_id`.
+    Whoever has no business with it never reads it (config/roles.py): it is loaded when it is asked for, and not before.
 
     `kind` is one of `CREDENTIALS`. `source` tells where the secret came from, for `pantau apply`:
     `typed`, `env:NAME` or `file:PATH`. Where `fetched_from` is not empty the secret is not stored at all: the poller
@@ -205,7 +215,7 @@ class Credential(Table):
     name: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str]
     username: Mapped[str] = mapped_column(server_default="")
-    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     seal_id: Mapped[str]
     source: Mapped[str] = mapped_column(server_default="typed")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -508,8 +518,16 @@ class Window(Table):
     )
 
 
-def visible(person: Person) -> ColumnElement[bool]:
-    """Which machines `person` may see, as a condition on Host: an administrator all, others those of their divisions."""
-    if person.role == "admin":
+def within(person: Person, right: Right) -> ColumnElement[bool]:
+    """The machines with which `person` has `right`, as a condition on Host."""
+    if right in rights.OF[person.role]:
         return true()
-    return Host.division_id.in_(select(Membership.division_id).where(Membership.person_id == person.id))
+    own = select(Membership.division_id).where(
+        Membership.person_id == person.id, Membership.role.in_(rights.roles_with(right))
+    )
+    return Host.division_id.in_(own)
+
+
+def visible(person: Person) -> ColumnElement[bool]:
+    """The machines `person` may know of, as a condition on Host."""
+    return within(person, Right.SEE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, LargeBinary, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -17,7 +17,7 @@ class Channel(Table):
     """A way to people, set up once: a mail server, a bot, a push sender. `kind` names one of notifier/channels.
 
     `options` are the values of its Options dataclass. `sealed` holds its secrets, JSON by name, sealed for
-    `channel:<seal_id>` with the notifier's key; None where it needs none.
+    `channel:<seal_id>` with the notifier's key, which alone reads it; None where it needs none. `armed` says which.
     """
 
     __tablename__ = "channel"
@@ -26,7 +26,8 @@ class Channel(Table):
     kind: Mapped[str]
     name: Mapped[str] = mapped_column(unique=True)
     options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
-    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    sealed: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    armed: Mapped[bool] = mapped_column(Computed("sealed is not null", persisted=True))
     seal_id: Mapped[str]
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

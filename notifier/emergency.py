@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,17 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from config.vault import Opener, VaultError
-from domain.options import fill
-from notifier.channels import catalogue
-from notifier.channels.base import Hops, Message, Sending, Undelivered
+from notifier.channels.base import Message, Severity, Undelivered
+from notifier.hands import Hands
 from notifier.speech import Speech
-from probes.base import Keep
 
 _log = logging.getLogger("notifier")
 AFTER = timedelta(seconds=60)
 """How long PostgreSQL must be away before it is told: a restart is none."""
 AGAIN = timedelta(seconds=60)
 """Between two tries to tell it to those who could not be told yet."""
-DEADLINE = 20.0
 ADMINS = """
-select r.id, r.address, c.kind, c.options, encode(c.sealed, 'hex') as sealed, c.seal_id,
+select r.id, r.address, c.kind, c.options, encode(c.sealed, 'hex') as sealed, 'channel:' || c.seal_id as place,
  coalesce(r.language, p.language) as language, coalesce(r.zone, p.zone) as zone
 from route r join channel c on c.id = r.channel_id join person p on p.id = r.person_id
 where r.enabled and r.gone_at is null and r.verified_at is not null and c.enabled and p.active and p.role = 'admin'
@@ -46,21 +42,20 @@ class Emergency:
     """`file` holds what is needed; `zone` and `language` are the installation's, `home` its address for links."""
 
     file: Path
-    opener: Opener
+    hands: Hands
     language: str
     zone: str
     home: str
-    keep: Keep = field(default_factory=Keep)
     since: datetime | None = None
     tried: datetime | None = None
 
     def well(self, connection: Connection[Any], now: datetime) -> None:
         """PostgreSQL is there: remember whom to tell, and tell that it is back where it was told to be away."""
         kept = self._read()
-        began, self.since, self.tried = self.since, None, None
+        self.since = self.tried = None
         told = dict(kept.get("told", {}))
         for number, row in list(told.items()):
-            if self._send(row, self._back(row, began or now, now)):
+            if self._send(row, self._back(row, now)):
                 del told[number]
         with connection.cursor(row_factory=dict_row) as cursor:
             routes = cursor.execute(ADMINS).fetchall()
@@ -95,7 +90,7 @@ class Emergency:
             ),
         )  # fmt: skip
 
-    def _back(self, row: Mapping[str, Any], since: datetime, now: datetime) -> Message:
+    def _back(self, row: Mapping[str, Any], now: datetime) -> Message:
         speech = self._speech(row)
         return self._message(
             row, speech, f"back-{int(now.timestamp())}", now, "good", speech.gettext("Pantau's database is back"),
@@ -103,7 +98,7 @@ class Emergency:
         )  # fmt: skip
 
     def _message(
-        self, row: Mapping[str, Any], speech: Speech, key: str, at: datetime, severity: Any, title: str, text: str
+        self, row: Mapping[str, Any], speech: Speech, key: str, at: datetime, severity: Severity, title: str, text: str
     ) -> Message:
         return Message(
             key=f"pantau-emergency-{row['id']}-{key}", kind="emergency", severity=severity, title=title, text=text, at=at,
@@ -114,15 +109,10 @@ class Emergency:
         return Speech(row["language"] or self.language, row["zone"] or self.zone)
 
     def _send(self, row: Mapping[str, Any], message: Message) -> bool:
-        channel = catalogue().get(row["kind"])
-        if channel is None:
-            return False
+        sealed = bytes.fromhex(row["sealed"]) if row["sealed"] else None
         try:
-            sealed, place = row["sealed"], f"channel:{row['seal_id']}"
-            secret = json.loads(self.opener.open(bytes.fromhex(sealed), place)) if sealed else {}
-            sender, address = fill(channel.options, row["options"]), fill(channel.address, row["address"])
-            channel.deliver(Sending(message, sender, secret, address, DEADLINE, self.keep, Hops()))
-        except (Undelivered, VaultError, ValueError) as error:
+            self.hands.deliver(message, {**row, "sealed": sealed})
+        except Undelivered as error:
             _log.warning("An administrator was not told by %s: %s", row["kind"], error)
             return False
         return True

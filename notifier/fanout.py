@@ -14,23 +14,9 @@ from typing import Any
 from psycopg import Connection, Cursor
 from psycopg.rows import dict_row
 
-from domain.audience import (
-    WATCHING,
-    Hours,
-    House,
-    Machine,
-    Member,
-    Policy,
-    Rota,
-    Shift,
-    Step,
-    Told,
-    deciding,
-    ladder,
-    receivers,
-    severity_of,
-)
+from domain.audience import WATCHING, Machine, Told, deciding, ladder, receivers, severity_of
 from domain.lasttold import stands
+from notifier.house import USABLE, house
 from notifier.queue import Waker
 
 Row = dict[str, Any]
@@ -38,17 +24,13 @@ AT_ONCE = 200
 """Notices routed in one transaction."""
 SETTLE = timedelta(seconds=2)
 """A message waits so long for what comes with it: the first three of a thousand must not go out by themselves."""
-USABLE = (
-    "r.enabled and r.gone_at is null and r.verified_at is not null and c.enabled and (r.person_id is null or p.active)"
-)
-"""A route that something can be told on."""
 
 
 def turn(connection: Connection[Any], waker: Waker, now: datetime) -> int:
     """One transaction: what is new is routed, what is due is escalated. How much there was; the caller repeats."""
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         notices = cursor.execute(
-            "select n.*, h.division_id, h.site_id, h.id is null as gone from notice n left join host h on h.id = n.host_id"
+            "select n.*, h.division_id, h.site_id from notice n left join host h on h.id = n.host_id"
             " where n.routed_at is null order by n.id limit %s for update of n skip locked",
             [AT_ONCE],
         ).fetchall()
@@ -71,55 +53,6 @@ def turn(connection: Connection[Any], waker: Waker, now: datetime) -> int:
         return len(notices) + len(due)
 
 
-def house(cursor: Cursor[Any], now: datetime) -> House:
-    """Everybody, every policy, every rota, as they are now."""
-    roles: dict[int, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for row in cursor.execute("select person_id, division_id, role from membership").fetchall():
-        roles[row["person_id"]][row["division_id"]].add(row["role"])
-    members = {
-        row["id"]: Member(
-            row["id"], row["name"], row["role"] == "admin", {d: frozenset(r) for d, r in roles[row["id"]].items()}
-        )
-        for row in cursor.execute("select id, name, role from person where active").fetchall()
-    }
-    usable = cursor.execute(
-        "select r.id, r.person_id from route r join channel c on c.id = r.channel_id"  # noqa: S608 - our own words
-        f" left join person p on p.id = r.person_id where {USABLE}"
-    ).fetchall()
-    return House(
-        members,
-        _policies(cursor),
-        _rotas(cursor, now),
-        frozenset(row["person_id"] for row in usable if row["person_id"] is not None),
-        frozenset(row["id"] for row in usable if row["person_id"] is None),
-    )
-
-
-def _policies(cursor: Cursor[Any]) -> list[Policy]:
-    found = []
-    for row in cursor.execute("select * from policy where enabled order by position, id").fetchall():
-        hours = None
-        if row["from_minute"] is not None:
-            hours = Hours(row["from_minute"], row["to_minute"], row["zone"], frozenset(row["days"]))
-        steps = tuple(Step(float(step["after"]), tuple(step["to"])) for step in row["steps"])
-        found.append(
-            Policy(row["name"], steps, row["division_id"], row["site_id"], row["group_id"], row["severity"], hours)
-        )
-    return found
-
-
-def _rotas(cursor: Cursor[Any], now: datetime) -> dict[int, Rota]:
-    shifts: dict[int, list[Shift]] = defaultdict(list)
-    for row in cursor.execute(
-        "select rota_id, person_id, since, until from shift where until > %s order by id", [now]
-    ).fetchall():
-        shifts[row["rota_id"]].append(Shift(row["person_id"], row["since"], row["until"]))
-    return {
-        row["id"]: Rota(tuple(row["people"]), row["starts_at"], row["days"], row["zone"], tuple(shifts[row["id"]]))
-        for row in cursor.execute("select * from rota").fetchall()
-    }
-
-
 class _Fan:
     """The deliveries of one transaction."""
 
@@ -138,6 +71,7 @@ class _Fan:
         ).fetchall():
             self._of[row["person_id"]].append(row["id"])
         self._deliveries: list[tuple[int, int, int]] = []
+        self._told: dict[str, set[int]] = defaultdict(set)  # routes told of a subject in this very transaction
 
     def notice(self, row: Row) -> None:
         """Whom it goes to at once, and the later rungs of its ladder."""
@@ -154,7 +88,7 @@ class _Fan:
         rungs = ladder(self._house, policy, machine, self._now)
         for number, rung in enumerate(rungs):
             if rung.after <= 0:
-                self._add(row["id"], rung.persons, rung.routes, number)
+                self._add(row["id"], row["subject"], rung.persons, rung.routes, number)
             else:
                 self._later(row["id"], number, rung)
 
@@ -163,7 +97,7 @@ class _Fan:
         why = self._settled(row)
         if not why:
             persons, routes, _ = receivers(self._house, row["receivers"], self._machine(row), self._now)
-            self._add(row["notice_id"], persons, routes, row["step"])
+            self._add(row["notice_id"], row["subject"], persons, routes, row["step"])
             why = "told" if persons or routes else "nobody there to tell"
         self._cursor.execute(
             "update escalation set done_at = %s, outcome = %s where id = %s", [self._now, why, row["id"]]
@@ -195,23 +129,13 @@ class _Fan:
             " where d.state in ('waiting', 'sending') and n.subject = %(subject)s and d.route_id is not null",
             {"subject": row["subject"]},
         ).fetchall()
-        waiting = {route for _, route, _ in self._deliveries if route}
-        told = {one["route_id"] for one in found} | (waiting & self._told_now(row["subject"]))
+        told = {one["route_id"] for one in found} | self._told[row["subject"]]
         self._deliveries += [(row["id"], route, 0) for route in sorted(told)]
         self._cursor.execute(
             "update escalation e set done_at = %s, outcome = 'over' from notice n"
             " where n.id = e.notice_id and e.done_at is null and n.subject = %s and n.id < %s",
             [self._now, row["subject"], row["id"]],
         )
-
-    def _told_now(self, subject: str) -> set[int]:
-        """Routes that get a notice about the subject in this very transaction."""
-        own = {notice for notice, _, _ in self._deliveries}
-        rows = self._cursor.execute(
-            "select id from notice where id = any(%s) and subject = %s", [list(own), subject]
-        ).fetchall()
-        about = {row["id"] for row in rows}
-        return {route for notice, route, _ in self._deliveries if notice in about}
 
     def _again(self, row: Row) -> None:
         """A reminder goes to those who were told."""
@@ -222,9 +146,10 @@ class _Fan:
         host = row["host_id"]
         return Machine(row["division_id"], row["site_id"], frozenset(self._groups[host]) if host else frozenset())
 
-    def _add(self, notice: int, persons: Iterable[int], routes: Iterable[int], step: int) -> None:
-        self._deliveries += [(notice, route, step) for person in sorted(persons) for route in self._of[person]]
-        self._deliveries += [(notice, route, step) for route in sorted(routes)]
+    def _add(self, notice: int, subject: str, persons: Iterable[int], routes: Iterable[int], step: int) -> None:
+        ways = [*(route for person in sorted(persons) for route in self._of[person]), *sorted(routes)]
+        self._deliveries += [(notice, route, step) for route in ways]
+        self._told[subject].update(ways)
 
     def _later(self, notice: int, number: int, rung: Told) -> None:
         names = [*(f"person:{id}" for id in rung.persons), *(f"route:{id}" for id in rung.routes)]

@@ -6,7 +6,6 @@ the route's next job takes it up again under the same key, so a receiver that ha
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -21,20 +20,17 @@ from psycopg import Connection, Cursor
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
-from config.vault import Opener, VaultError
 from domain import clock
 from domain.audience import Hours
 from domain.lasttold import Lately, Marked, Pending, Plan, Taste, plan, stands
-from domain.options import fill
-from notifier.channels import catalogue
-from notifier.channels.base import Hops, Message, Sending, Sent, Undelivered
+from domain.rights import Right
+from notifier.channels.base import Message, Sent, Undelivered
+from notifier.hands import DEADLINE, Hands
+from notifier.house import reach
 from notifier.queue import Waker
-from probes.base import Keep
 
 _log = logging.getLogger("notifier")
 Row = dict[str, Any]
-DEADLINE = 20.0
-"""Seconds one message may take."""
 FIRST, LONGEST = 5.0, 600.0
 """Seconds until the second attempt; doubled for each further one, up to the longest."""
 AWAY = 0.5
@@ -42,19 +38,18 @@ AWAY = 0.5
 GIVE_UP = timedelta(hours=24)
 """What could not be delivered for so long is dead."""
 UNMADE = "The message cannot be made; the log says why."
-OPEN = """
+OPEN = f"""
 select d.id, d.state, d.due_at, d.attempts, d.unsure, d.made_at, n.id as notice_id, n.kind, n.subject, n.state as n_state,
  n.since, n.at, n.incident_id, n.members, i.closed_at is not null as over,
  i.acknowledged_at is not null and i.acknowledged_at > n.at
   and (i.acknowledged_until is null or i.acknowledged_until > now()) as in_hand,
- p.id is not null and p.role <> 'admin' and not exists
-  (select from membership s join host h on h.division_id = s.division_id where h.id = n.host_id and s.person_id = p.id) as hidden
+ p.id is not null and not coalesce({reach(Right.SEE, "h", "p.id")}, false) as hidden
 from delivery d join notice n on n.id = d.notice_id left join incident i on i.id = n.incident_id
-join route r on r.id = d.route_id left join person p on p.id = r.person_id
+join route r on r.id = d.route_id left join person p on p.id = r.person_id left join host h on h.id = n.host_id
 where d.route_id = %s and d.state in ('waiting', 'sending') order by d.id for update of d
-"""
+"""  # noqa: S608 - our own words
 ROUTE = """
-select r.*, c.kind, c.options, c.sealed, c.seal_id, c.enabled as channel_on, coalesce(p.active, true) as active,
+select r.*, c.kind, c.options, c.sealed, 'channel:' || c.seal_id as place, c.enabled as channel_on, coalesce(p.active, true) as active,
  coalesce(r.language, p.language) as spoken, coalesce(r.zone, p.zone) as clock
 from route r join channel c on c.id = r.channel_id left join person p on p.id = r.person_id where r.id = %s
 """
@@ -77,14 +72,15 @@ class Work:
 
 @dataclass
 class Outbox:
-    """Sends to routes. `words` makes the messages, `installation` begins their keys, `stopped` ends long waits."""
+    """Sends to routes. `words` makes the messages, `installation` begins their keys, `zone` is the clock of
+    whoever has none, `stopped` ends long waits."""
 
     pool: ConnectionPool[Connection[Any]]
     waker: Waker
     words: Words
-    opener: Opener
+    hands: Hands
+    zone: str
     installation: str = ""
-    keep: Keep = field(default_factory=Keep)
     stopped: Callable[[], bool] = lambda: False
     busy: set[int] = field(default_factory=set)
     _mutex: threading.Lock = field(default_factory=threading.Lock)
@@ -158,7 +154,7 @@ class Outbox:
         quiet = None
         if route["quiet_from"] is not None:
             days = frozenset(int(day) for day in route["quiet_days"])
-            quiet = Hours(route["quiet_from"], route["quiet_to"], route["clock"] or "Asia/Jakarta", days)
+            quiet = Hours(route["quiet_from"], route["quiet_to"], route["clock"] or self.zone, days)
         taste = Taste(
             usable, route["severity"], route["recoveries"], quiet, route["quiet_critical"], route["muted_until"],
             route["hourly"],
@@ -178,11 +174,8 @@ class Outbox:
         """The message made and leased. One that cannot be made is dead at once: trying again would not make it."""
         message = self._made(cursor, route, chosen)
         if message is None:
-            for row in chosen if len(chosen) > 1 else ():
-                if self._made(cursor, route, [row]) is None:
-                    _bury(cursor, [row], UNMADE)
-            if len(chosen) == 1:
-                _bury(cursor, chosen, UNMADE)
+            alone = [row for row in chosen if len(chosen) == 1 or self._made(cursor, route, [row]) is None]
+            _bury(cursor, alone or chosen[:1], UNMADE)  # where each can be made and all together cannot, one has to go
             self.waker.wake(cursor.connection, {route["id"]: now})
             return None
         cursor.execute(
@@ -209,7 +202,7 @@ class Outbox:
     def _deliver(self, work: Work) -> bool:
         """Send and mark. Whether the next may follow at once."""
         try:
-            sent = self._hand_over(work)
+            sent = self.hands.deliver(work.message, work.route)
         except Undelivered as error:
             return self._failed(work, error)
         except Exception as error:  # noqa: BLE001 - the border of one channel
@@ -217,23 +210,6 @@ class Outbox:
             return self._failed(work, Undelivered(f"The channel failed: {type(error).__name__}.", unsure=True))
         self._settle(lambda cursor: _mark(cursor, work, sent, clock.now()))
         return True
-
-    def _hand_over(self, work: Work) -> Sent:
-        route = work.route
-        channel = catalogue().get(route["kind"])
-        if channel is None:
-            raise Undelivered(f"This Pantau knows no channel of the kind {route['kind']}.", "setup")
-        try:
-            sender = fill(channel.options, route["options"])
-            address = fill(channel.address, route["address"])
-            secret = (
-                json.loads(self.opener.open(bytes(route["sealed"]), f"channel:{route['seal_id']}"))
-                if route["sealed"]
-                else {}
-            )
-        except (ValueError, VaultError) as error:
-            raise Undelivered(str(error), "setup") from None
-        return channel.deliver(Sending(work.message, sender, secret, address, DEADLINE, self.keep, Hops()))
 
     def _failed(self, work: Work, error: Undelivered) -> bool:
         """Put it off, or bury it. Whether the next may follow at once."""

@@ -28,6 +28,7 @@ from domain import clock
 from notifier import fanout, lookouts, queue, trials, watch
 from notifier.channels import catalogue
 from notifier.emergency import Emergency
+from notifier.hands import Hands
 from notifier.outbox import Outbox
 from notifier.talks import Talks
 from notifier.telling import Telling
@@ -69,7 +70,7 @@ class Notifier:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._url = database.url(settings.database_url, settings.sockets)
+        self._url = database.url(settings.database_url, settings.sockets, "notifier")
         self._stop = asyncio.Event()
         self._leads = True  # until another one is seen to lead: with PostgreSQL away nobody can know better
         self._waker = queue.Waker()
@@ -82,13 +83,14 @@ class Notifier:
             kwargs={"application_name": "pantau notifier", "connect_timeout": 3, "options": "-c statement_timeout=30000"},
         )  # fmt: skip
         opener = vault.opener(settings.notifier_key)
-        self._outbox = Outbox(self._pool, self._waker, Telling(settings), opener, stopped=self._stop.is_set)
-        own = [("127.0.0.1", settings.port), ("::1", settings.port)]
-        self._outbox.keep.get(("doors",), lambda: Doors(own))  # no webhook may lead to our own pages
-        self._talks = Talks(self._pool, self._outbox.keep, opener, settings)
-        self._emergency = Emergency(
-            settings.emergency, opener, settings.language, settings.zone, settings.home(), self._outbox.keep
+        hands = Hands(opener)
+        self._outbox = Outbox(
+            self._pool, self._waker, Telling(settings), hands, settings.zone, stopped=self._stop.is_set
         )
+        own = [("127.0.0.1", settings.port), ("::1", settings.port)]
+        self._outbox.hands.keep.get(("doors",), lambda: Doors(own))  # no webhook may lead to our own pages
+        self._talks = Talks(self._pool, self._outbox.hands.keep, opener, settings)
+        self._emergency = Emergency(settings.emergency, hands, settings.language, settings.zone, settings.home())
 
     @property
     def busy(self) -> bool:
@@ -278,7 +280,7 @@ class Notifier:
             try:
                 if self._leads:
                     await asyncio.to_thread(
-                        lookouts.call, self._pool, self._outbox.keep, clock.now(), self._settings.interval
+                        lookouts.call, self._pool, self._outbox.hands.keep, clock.now(), self._settings.interval
                     )
             except psycopg.Error as error:
                 _log.debug("The lookouts wait for PostgreSQL (%s).", type(error).__name__)

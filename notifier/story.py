@@ -8,12 +8,15 @@ from typing import Any
 
 from psycopg import Cursor
 
+from domain.rights import Right
+from notifier.house import reach
+
 BEHIND = 30
 """Names of machines listed at most; the rest is counted."""
 SEES = (
-    "((%(person)s::int is null and (h.id is null or {0}.division_id is not distinct from h.division_id))"
-    " or {0}.division_id in (select division_id from membership where person_id = %(person)s)"
-    " or exists (select from person v where v.id = %(person)s and v.role = 'admin'))"
+    "((%(person)s::int is null and (h.id is null or {0}.division_id is not distinct from h.division_id)) or "
+    + reach(Right.SEE, "{0}", "%(person)s")
+    + ")"
 )
 """Whether the reader may know of the machine {0} (domain.inventory.visible); a group's address has no
 person, and reads of the division of the machine it is about."""

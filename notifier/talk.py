@@ -22,9 +22,10 @@ from psycopg_pool import ConnectionPool
 
 from config.settings import Settings
 from domain import clock
+from domain.rights import Right
 from notifier.bot import Asked, Bot, Chat, Heard, Left, Linked, Moved, Person, Pressed
 from notifier.channels.base import Undelivered
-from notifier.fanout import house
+from notifier.house import house, reach
 from notifier.speech import Speech
 from notifier.telling import LANGUAGES
 
@@ -37,8 +38,10 @@ MOST = 20
 """Machines named in an answer."""
 TELLING = ("status", "down", "host", "oncall")
 """Commands whose answers hold texts of machines."""
-VISIBLE = "(%(admin)s or h.division_id in (select division_id from membership where person_id = %(person)s))"
-"""Which machines a person may see, as domain.inventory.visible."""
+VISIBLE = reach(Right.SEE, "h", "%(person)s")
+"""Which machines a person may see."""
+THEIRS = reach(Right.HANDLE, "h", "%(person)s")
+"""Which machines' trouble a person may take in hand; by the roles in the whole installation where there is no machine."""
 
 
 class Talk:
@@ -172,12 +175,12 @@ class Talk:
         self._bot.acknowledge(heard.callback, said)
 
     def _take(self, cursor: Cursor[Any], known: Row, incident: int, speech: Speech) -> str:
-        """ "I'm on it" for an incident of a machine this person may see (R17)."""
+        """ "I'm on it" for an incident that is this person's to take (R17)."""
         now = clock.now()
         found = cursor.execute(
             "select i.id, i.closed_at, i.owner_id from incident i left join host h on h.id = i.host_id"  # noqa: S608 - our own words
-            f" where i.id = %(incident)s and ((h.id is null and %(admin)s) or (h.id is not null and {VISIBLE})) for update of i",
-            {"incident": incident, "admin": known["admin"], "person": known["id"]},
+            f" where i.id = %(incident)s and {THEIRS} for update of i",
+            {"incident": incident, "person": known["id"]},
         ).fetchone()
         if found is None:
             return speech.gettext("There is no such incident.")
@@ -230,7 +233,7 @@ class Talk:
         return cursor.execute(
             "select h.id, h.name, h.address, coalesce(t.state, 'pending') as state, t.since from host h"  # noqa: S608 - our own words
             f" left join track t on t.subject = 'host:' || h.id where h.enabled and {VISIBLE} and {where} order by h.name",
-            {"admin": known["admin"], "person": known["id"], **values},
+            {"person": known["id"], **values},
         ).fetchall()
 
     def _status(self, cursor: Cursor[Any], known: Row, _words: Sequence[str], speech: Speech) -> str:
@@ -286,8 +289,8 @@ class Talk:
             return self._take(cursor, known, int(words[0].lstrip("#")), speech)
         rows = cursor.execute(
             "select i.id, h.name from incident i join host h on h.id = i.host_id where i.closed_at is null"  # noqa: S608 - our own words
-            f" and i.merged_into is null and i.owner_id is null and {VISIBLE} order by i.id desc limit 10",
-            {"admin": known["admin"], "person": known["id"]},
+            f" and i.merged_into is null and i.owner_id is null and {THEIRS} order by i.id desc limit 10",
+            {"person": known["id"]},
         ).fetchall()
         if not rows:
             return speech.gettext("There is nothing that nobody has in hand.")

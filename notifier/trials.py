@@ -13,12 +13,9 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
-from config.vault import VaultError
 from domain import clock
-from domain.options import fill
-from notifier.channels import catalogue
-from notifier.channels.base import Hop, Hops, Message, Sending, Undelivered
-from notifier.outbox import DEADLINE, ROUTE, Outbox
+from notifier.channels.base import Hop, Hops, Message, Undelivered
+from notifier.outbox import ROUTE, Outbox
 from notifier.speech import Speech
 
 _log = logging.getLogger("notifier")
@@ -46,19 +43,16 @@ class Trial:
     def __init__(self, pool: ConnectionPool[Connection[Any]], outbox: Outbox, row: Row) -> None:
         self._pool, self._outbox, self._row = pool, outbox, row
         self._hops: list[Hop] = []
-        self._route: Row | None = None
+        asked = row["asked"]
+        self._way: Row = {"kind": "", "options": {}, "address": {}, "sealed": None, "place": "", **asked}
         with pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
             if row["route_id"] is not None:
-                self._route = cursor.execute(ROUTE, [row["route_id"]]).fetchone()
-            elif "channel" in row["asked"]:
-                self._route = cursor.execute(
-                    "select c.kind, c.options, c.sealed, c.seal_id, null as spoken, null as clock from channel c where id = %s",
-                    [row["asked"]["channel"]],
-                ).fetchone()
-
-    def kind(self) -> str:
-        """The channel's kind; empty where there is none."""
-        return str(self._route["kind"]) if self._route else str(self._row["asked"].get("kind", ""))
+                self._way |= cursor.execute(ROUTE, [row["route_id"]]).fetchone() or {}
+            elif "channel" in asked:
+                stored = "select kind, options, sealed, 'channel:' || seal_id as place from channel where id = %s"
+                self._way |= cursor.execute(stored, [asked["channel"]]).fetchone() or {}
+        if row["sealed"]:
+            self._way |= {"sealed": row["sealed"], "place": f"trial:{row['id']}"}
 
     def run(self) -> None:
         """Send it; every hop is on the page the moment it is over."""
@@ -71,35 +65,13 @@ class Trial:
             self.end(False, f"The channel failed: {type(error).__name__}.")
 
     def _send(self) -> str:
-        asked, route = self._row["asked"], self._route or {}
-        channel = catalogue().get(self.kind())
-        if channel is None:
-            raise Undelivered(f"This Pantau knows no channel of the kind '{self.kind()}'.", "setup")
-        options, address = (
-            route.get("options", asked.get("options", {})),
-            route.get("address", asked.get("address", {})),
-        )
-        try:
-            sender, receiver = fill(channel.options, options), fill(channel.address, address)
-            secret = self._secret(route)
-        except (ValueError, VaultError) as error:
-            raise Undelivered(str(error), "setup") from None
-        channel.deliver(
-            Sending(self._message(route), sender, secret, receiver, DEADLINE, self._outbox.keep, Hops(self._told))
-        )
+        self._outbox.hands.deliver(self._message(self._way), self._way, Hops(self._told))
         return ""
 
-    def _secret(self, route: Row) -> Mapping[str, str]:
-        sealed, place = route.get("sealed"), f"channel:{route.get('seal_id')}"
-        if self._row["sealed"]:
-            sealed, place = self._row["sealed"], f"trial:{self._row['id']}"
-        found: Mapping[str, str] = json.loads(self._outbox.opener.open(bytes(sealed), place)) if sealed else {}
-        return found
-
     def _message(self, route: Row) -> Message:
-        asked, code = self._row["asked"], str(self._row["asked"].get("code", ""))
-        language = route.get("spoken") or asked.get("language") or "en"
-        speech = Speech(language if language in ("en", "id") else "en", route.get("clock") or "Asia/Jakarta")
+        code = str(self._row["asked"].get("code", ""))
+        language = route.get("spoken") or route.get("language") or "en"
+        speech = Speech(language if language in ("en", "id") else "en", route.get("clock") or self._outbox.zone)
         if code:
             title = speech.gettext("Your code for Pantau: %(code)s", code=code)
             text = speech.gettext(

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import Select, func, or_, select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, sessionmaker, undefer
 
 from config.vault import Opener, VaultError, place
 from domain import calendar
@@ -131,7 +131,7 @@ def load(
         parents: dict[int, list[int]] = defaultdict(list)
         for host_id, parent_id in session.execute(select(host_parent).order_by(host_parent.c.parent_id)):
             parents[host_id].append(parent_id)
-        credentials = {c.id: c for c in session.scalars(select(Credential))}
+        credentials = {c.id: c for c in session.scalars(select(Credential).options(undefer(Credential.sealed)))}
         checks: dict[int, list[Check]] = defaultdict(list)
         for check in session.scalars(select(Check).where(Check.enabled).order_by(Check.id)):
             checks[check.host_id].append(check)

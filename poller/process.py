@@ -63,7 +63,7 @@ def run(settings: Settings) -> int:
 class _Poller:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._url = database.url(settings.database_url, settings.sockets)
+        self._url = database.url(settings.database_url, settings.sockets, "poller")
         self._engine = database.engine(self._url, size=2, name="pantau poller")
         self._sessions = database.sessions(self._engine)
         self._opener = vault.opener(settings.vault_key)

@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -42,6 +42,7 @@ def cluster() -> Iterator[postgres.Cluster]:
     server = postgres.run(made)
     try:
         postgres.wait_ready(made, server, lambda text: None)
+        postgres.admit(made)
         _execute(made, "create database template_pantau")
         bound = database.engine(_url(made, "template_pantau"))
         migrate.upgrade(bound)
@@ -65,6 +66,13 @@ def database_url(cluster: postgres.Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
+def role_url(cluster: postgres.Cluster, database_url: str) -> Callable[[str], str]:
+    """libpq URL of this test's database as one of config.roles.ROLES comes in."""
+    name = database_url.split("///", 1)[1].split("?", 1)[0]
+    return lambda role: _url(cluster, name, role)
+
+
+@pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on this test's database."""
     bound = database.engine(database_url)
@@ -79,8 +87,8 @@ def session(engine: Engine) -> Iterator[Session]:
         yield opened
 
 
-def _url(cluster: postgres.Cluster, name: str) -> str:
-    return f"postgresql:///{name}?host={cluster.sockets}&user=pantau"
+def _url(cluster: postgres.Cluster, name: str, role: str = database.OWNER) -> str:
+    return database.url(None, cluster.sockets, role).replace("///pantau?", f"///{name}?", 1)
 
 
 def _execute(cluster: postgres.Cluster, statement: str) -> None:

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import psycopg
 import requests
 
+from config import database
+
 T = TypeVar("T")
 
 
@@ -52,7 +54,7 @@ class Installation:
 
     @property
     def database_url(self) -> str:
-        return f"postgresql:///pantau?host={self.directory / 'run'}&user=pantau"
+        return database.url(None, self.directory / "run")
 
     @property
     def printed(self) -> str:

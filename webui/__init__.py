@@ -129,14 +129,14 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
     app.session_interface = cookies.Flashes()
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     store.install(
-        app, engine or database.engine(database.url(settings.database_url, settings.sockets), name="pantau web")
+        app, engine or database.engine(database.url(settings.database_url, settings.sockets, "web"), name="pantau web")
     )
     audited.install(app)
     for part in (faults, headers, uploads, csrf, wording, causes, drawing, assets, hostkeys):
         part.install(app)
     language.install(app, settings)
     own = engine.url.render_as_string(hide_password=False).replace("+psycopg", "") if engine else None
-    stream.install(app, own or database.url(settings.database_url, settings.sockets), settings.streams)
+    stream.install(app, own or database.url(settings.database_url, settings.sockets, "web"), settings.streams)
     app.context_processor(_known)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

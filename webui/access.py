@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, g, redirect, request, url_for
 from flask_login import LoginManager, UserMixin
-from sqlalchemy import ColumnElement, delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, false, select, update
 from werkzeug.wrappers import Response as Plain
 
-from domain import inventory
+from domain import inventory, rights
 from domain.clock import now
 from domain.inventory import Host, Person, Session
+from domain.rights import Right
 from webui import audited, cookies, faults, store
 from webui.language import gettext
 
@@ -26,7 +27,7 @@ IDLE = timedelta(hours=12)
 ABSOLUTE = timedelta(days=7)
 SEEN_EVERY = timedelta(minutes=1)
 
-PUBLIC, FIRST_RUN, SIGNED_IN, ADMIN, SCRAPER = "public", "first run", "signed in", "admin", "scraper"
+PUBLIC, FIRST_RUN, SIGNED_IN, SCRAPER = "public", "first run", "signed in", "scraper"
 
 
 class Visitor(UserMixin):  # type: ignore[misc]
@@ -54,7 +55,7 @@ first_run = _rule(FIRST_RUN)
 """Anybody, but only while this installation has no person yet."""
 signed_in = _rule(SIGNED_IN)
 """Anybody who is logged in; what they see is narrowed by `visible`."""
-admin = _rule(ADMIN)
+admin = _rule(Right.ADMIN)
 """Administrators."""
 scraper = _rule(SCRAPER)
 """Whoever shows the token set for it as `Authorization: Bearer`, and administrators."""
@@ -71,12 +72,22 @@ def is_fresh(view: Callable[..., Any]) -> bool:
     return bool(getattr(view, "__fresh__", False))
 
 
+def may(right: Right) -> Callable[[View], View]:
+    """Whoever has `right` with the machine the address names (`host_id`); without one, with any machine at all.
+
+    A machine that may not be seen is 404, one that may be seen and not more is 403. A view without a machine in its
+    address narrows what it gives and takes by `within`, `divisions` or `can`.
+    """
+    return _rule(right)
+
+
 def install(app: Flask) -> None:
     """Stand before every page. Call after all blueprints are registered: a route without a rule is refused here."""
     manager = LoginManager(app)
     manager.session_protection = None  # sessions are rows of ours; the browser holds nothing but their name
     manager.request_loader(lambda _request: Visitor(g.person) if g.get("person") else None)
     app.before_request(_gate)
+    app.jinja_env.globals.update(can=_can, anywhere=_anywhere)
     undeclared = sorted(name for name, view in app.view_functions.items() if not rule_of(view))
     if undeclared:
         raise RuntimeError(f"These routes declare no access rule: {', '.join(undeclared)}.")
@@ -93,11 +104,42 @@ def visible(person: Person) -> ColumnElement[bool]:
     return inventory.visible(person)
 
 
-def host(host_id: int) -> Host:
-    """One machine this person may see; any other is 404, as if it did not exist."""
+def within(right: Right) -> ColumnElement[bool]:
+    """With which machines this request may do what `right` says, as a condition on Host."""
+    return inventory.within(person(), right) if _in_scope(right) else false()
+
+
+def divisions(right: Right) -> frozenset[int] | None:
+    """In which divisions this request may do what `right` says; None: with every machine, of a division or of none."""
+    if not _in_scope(right):
+        return frozenset()
+    if right in rights.OF[person().role]:
+        return None
+    return frozenset(one.division_id for one in person().memberships if right in rights.OF[one.role])
+
+
+def can(right: Right, division_id: int | None = None) -> bool:
+    """Whether this request may do what `right` says with the machines of a division; None: with those of none."""
+    reach = divisions(right)
+    return reach is None or division_id in reach
+
+
+def anywhere(right: Right) -> bool:
+    """Whether this request may do what `right` says with any machine at all."""
+    reach = divisions(right)
+    return reach is None or bool(reach)
+
+
+def host(host_id: int, right: Right = Right.SEE) -> Host:
+    """One machine this person may do what `right` says with.
+
+    One they may not see is 404, as if it did not exist; one they may only see is 403.
+    """
     found = store.session().scalar(select(Host).where(Host.id == host_id, visible(person())))
     if found is None:
         abort(404)
+    if not can(right, found.division_id):
+        abort(403)
     return found
 
 
@@ -190,14 +232,37 @@ def _gate() -> Plain | None:
     if rule == FIRST_RUN:
         return redirect(url_for("status.home")) if g.person or anybody() else None
     if rule == SCRAPER and _shows_token():
+        store.ask_as(store.HOUSE)
         return None
     if g.person is None:
         return _turn_away()
-    if rule in (ADMIN, SCRAPER) and g.person.role != "admin":
-        abort(403)
-    if rule not in (ADMIN, SCRAPER, SIGNED_IN):
-        abort(403)
+    if rule != SIGNED_IN:
+        _demand(Right.ADMIN if rule == SCRAPER else Right(rule))
     return None
+
+
+def _demand(right: Right) -> None:
+    """Refuse whoever has not this right with the machine the address names, or with none at all."""
+    named = (request.view_args or {}).get("host_id")
+    if named is not None:
+        host(named, right)
+    elif not anywhere(right):
+        abort(403)
+
+
+def _can(right: str, division_id: int | None = None) -> bool:
+    """`can` for templates, by the right's name; a frame drawn for nobody may nothing."""
+    return g.get("person") is not None and can(Right(right), division_id)
+
+
+def _anywhere(right: str) -> bool:
+    return g.get("person") is not None and anywhere(Right(right))
+
+
+def _in_scope(right: Right) -> bool:
+    """Whether what this request logged in with (a token, say) carries the right at all; a browser's session does."""
+    scope: frozenset[Right] | None = g.get("scope")
+    return scope is None or right in scope
 
 
 def _shows_token() -> bool:
@@ -238,9 +303,10 @@ def _recognise() -> Person | None:
     ).one_or_none()
     if found is None:
         return None
-    _see(found[0], found[1], moment)
     recognised: Person = found[2]
+    store.ask_as(recognised.id)
     g.session_id, g.proved_at = found[0], found[3]
+    _see(found[0], found[1], moment)
     return recognised
 
 

@@ -178,7 +178,7 @@ def _options(kind: Kind, row: Channel | None, typed: Any, made: bool) -> tuple[A
 def _secrets(kind: Kind, row: Channel | None, draft: Draft, typed: Any, made: bool) -> tuple[dict[str, str], str]:
     """The secrets as typed, and a public key made with them; empty where the stored ones are kept."""
     if made:
-        if typed is None or (row is not None and row.sealed and typed.get("renew") != "yes"):
+        if typed is None or (row is not None and row.armed and typed.get("renew") != "yes"):
             return {}, ""
         public, private = fresh_pair()
         return {"private_key": private}, public

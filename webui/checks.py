@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.exc import IntegrityError
 from werkzeug.wrappers import Response
 
 from domain.inventory import Check, Credential, Host
 from domain.options import describe
+from domain.rights import Right
 from probes import catalogue
 from probes.base import Probe
 from webui import access, heard, logins, looks, store
@@ -51,7 +52,7 @@ def kinds() -> list[Probe]:
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
-@access.admin
+@access.may(Right.EDIT)
 def new(host_id: int) -> Response | str | tuple[str, int]:
     """Choose a kind, then fill in its form."""
     host = access.host(host_id)
@@ -62,7 +63,7 @@ def new(host_id: int) -> Response | str | tuple[str, int]:
 
 
 @blueprint.route("/<int:check_id>", methods=["GET", "POST"])
-@access.admin
+@access.may(Right.EDIT)
 def edit(host_id: int, check_id: int) -> Response | str | tuple[str, int]:
     """Change a check."""
     host = access.host(host_id)
@@ -74,7 +75,7 @@ def edit(host_id: int, check_id: int) -> Response | str | tuple[str, int]:
 
 
 @blueprint.route("/<int:check_id>/delete", methods=["GET", "POST"])
-@access.admin
+@access.may(Right.EDIT)
 def delete(host_id: int, check_id: int) -> Response | str:
     """Ask once more, saying what is lost; then delete."""
     host = access.host(host_id)
@@ -154,14 +155,27 @@ def _read(host: Host, probe: Probe, check: Check | None, typed: Mapping[str, str
     if typed is None:
         return Form(draft, options.fields(stored), values, None, None)
     filled, fields = options.read(typed, stored)
+    if filled is not None and _elsewhere(check, values["credential_id"], _stored(probe, filled, check)):
+        draft.blame(
+            "credential",
+            gettext("Only an administrator may change where a stored login goes. Enter the login again, or ask one."),
+        )
     if any(other.name == values["name"] and other is not check for other in host.checks):
         draft.blame("name", gettext("This machine has a check of this name already. Choose another name."))
     return Form(draft, fields, values, filled, login)
 
 
+def _elsewhere(check: Check | None, credential_id: int | None, options: dict[str, Any]) -> bool:
+    """Whether a secret this person has not typed would go where it did not go before, and they may not decide that."""
+    if credential_id is None or access.can(Right.ADMIN):
+        return False
+    return check is None or credential_id != check.credential_id or options != check.options
+
+
 def _login(draft: Draft, probe: Probe, check: Check | None, values: dict[str, Any]) -> logins.Login | None:
     """Which credential: a stored one, a new one typed here, or none."""
-    rows = store.session().scalars(select(Credential).order_by(Credential.name))
+    offered = true() if access.can(Right.ADMIN) else Credential.id == (check.credential_id if check else None)
+    rows = store.session().scalars(select(Credential).where(offered).order_by(Credential.name))
     choices = [("", gettext("none"))]
     choices += [(str(row.id), row.name) for row in rows if row.kind in probe.credentials]
     chosen = draft.choice(

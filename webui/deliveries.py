@@ -17,6 +17,7 @@ from domain.deliveries import Delivery
 from domain.inventory import Host, Person
 from domain.recipients import Channel, Route
 from domain.records import Notice
+from domain.rights import Right
 from webui import access, audited, routes, store
 from webui.language import gettext, lazy_gettext
 from webui.wording import word
@@ -67,7 +68,7 @@ class Row:
 def index() -> str:
     """Newest first; everybody sees their own, administrators all. What is chosen stands in the address."""
     session, person = store.session(), access.person()
-    whole = person.role == "admin"
+    whole = access.can(Right.ADMIN)
     chosen = _chosen(whole)
     wanted = (
         select(Delivery, Notice, Host.name, Person.name, Channel.name, Route)

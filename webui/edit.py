@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 from domain.inventory import Division, Host, HostGroup, Site, host_parent
 from domain.records import Incident
 from domain.requests import Look
+from domain.rights import Right
 from probes import catalogue
 from webui import access, addresses, checks, credentials, hostkeys, looks, sites, store, sweeps, topology
 from webui.draft import LONGEST, Draft
@@ -31,7 +32,7 @@ ORDER = (
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
-@access.admin
+@access.may(Right.EDIT)
 def new() -> Response | str | tuple[str, int]:
     """Add one machine by hand; what answers at its address is looked at next."""
     draft = Draft(request.form if request.method == "POST" else None)
@@ -46,7 +47,7 @@ def new() -> Response | str | tuple[str, int]:
 
 
 @blueprint.route("/<int:host_id>/suggest/<look_id>", methods=["GET", "POST"])
-@access.admin
+@access.may(Right.EDIT)
 def suggest(host_id: int, look_id: str) -> Response | str | tuple[str, int]:
     """What answers at a new machine, as checks to tick."""
     host, look = access.host(host_id), looks.own(look_id, "sweep")
@@ -93,7 +94,7 @@ def _suggest_page(
 
 
 @blueprint.route("/<int:host_id>/edit", methods=["GET", "POST"])
-@access.admin
+@access.may(Right.EDIT)
 def machine(host_id: int) -> Response | str | tuple[str, int]:
     """Change a machine, and see its checks and host keys."""
     host = access.host(host_id)
@@ -116,7 +117,7 @@ def machine(host_id: int) -> Response | str | tuple[str, int]:
 
 
 @blueprint.route("/<int:host_id>/delete", methods=["GET", "POST"])
-@access.admin
+@access.may(Right.EDIT)
 def delete(host_id: int) -> Response | str:
     """Ask once more, saying what is lost; then delete."""
     host, database = access.host(host_id), store.session()
@@ -259,6 +260,12 @@ def _judge(draft: Draft, values: dict[str, Any], host: Host | None) -> None:
     except ValueError as error:
         reason = str(error)
         draft.blame("address", reason[:1].upper() + reason[1:])
+    if host is not None and values["address"] != host.address and _kept_login(host):
+        draft.blame("address", gettext("A stored login goes there. Only an administrator may send it elsewhere."))
+    if (own := _divisions()) is not None and values["division"] not in own:
+        draft.blame(
+            "division", gettext("Choose a division whose machines you may edit: %(names)s.", names=", ".join(own))
+        )
     if "\n" in values["name"] or _taken(values["name"], host):
         draft.blame("name", gettext("Another machine has this name. Choose another one."))
     names = list(dict.fromkeys(name.strip() for name in values["groups"].split(",") if name.strip()))
@@ -274,6 +281,19 @@ def _judge(draft: Draft, values: dict[str, Any], host: Host | None) -> None:
     values["groups"] = names
     for name in ("site_id", "action_credential_id"):
         values[name] = int(values[name]) if values[name] else None
+
+
+def _kept_login(host: Host) -> bool:
+    """Whether a secret that this person has not typed would follow the machine to another address."""
+    return not access.can(Right.ADMIN) and any(check.credential_id is not None for check in host.checks)
+
+
+def _divisions() -> list[str] | None:
+    """The divisions this person may put a machine into; None: any, a new one, or none."""
+    reach = access.divisions(Right.EDIT)
+    if reach is None:
+        return None
+    return list(store.session().scalars(select(Division.name).where(Division.id.in_(reach)).order_by(Division.name)))
 
 
 def _taken(name: str, host: Host | None) -> bool:

@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from domain import audit
-from domain.inventory import Check, Host, Person
+from domain import audit, rights
+from domain.inventory import Check, Host, Person, within
 from domain.records import Incident, IncidentEvent, Track
+from domain.rights import Right
 from webui.language import gettext
 
 WELL = ("up", "ok")
@@ -37,6 +38,14 @@ def term(name: str, moment: datetime, zone: str) -> datetime | None:
         return datetime.combine(local.date() + timedelta(days=1), MORNING, ZoneInfo(zone)).astimezone(moment.tzinfo)
     hours = {"1h": 1, "4h": 4}.get(name)
     return moment + timedelta(hours=hours) if hours else None
+
+
+def may(session: Session, incident: Incident, person: Person) -> bool:
+    """Whether it is `person`'s to take in hand: it is about a machine of theirs, or every machine is theirs."""
+    if incident.host_id is None:
+        return Right.HANDLE in rights.OF[person.role]
+    wanted = select(Host.id).where(Host.id == incident.host_id, within(person, Right.HANDLE))
+    return session.scalar(wanted) is not None
 
 
 def acknowledge(

@@ -36,6 +36,7 @@ def call(check_id: int, mac: str, what: str = "0") -> Response:
     """
     if not hmac.compare_digest(mac.encode(), signature(check_id).encode()):
         abort(404)
+    store.ask_as(store.HOUSE)  # whoever knows the URL is the job, and no person
     outcome = _outcome(what)
     check = store.session().get(Check, check_id)
     if outcome is None or check is None or check.kind != "heard":

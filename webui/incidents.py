@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from domain.clock import now
 from domain.inventory import Division, Host, Person
 from domain.records import Incident, StateInterval, Track
+from domain.rights import Right
 from webui import access, board, handling, store, trouble
 from webui.handling import Refused
 from webui.language import gettext
@@ -71,10 +72,15 @@ def show(incident_id: int) -> str:
         shown=trouble.SHOWN_MEMBERS,
         steps=trouble.history(session, one.row, visible),
         similar=trouble.similar(session, visible, one.row),
+        mine=handling.may(session, one.row, access.person()),
         closable=handling.closable(session, one.row),
         in_hand=one.in_hand(moment),
         flags=_flags(one.row),
-        others=[(who.id, who.name) for who in _active() if who.id != one.row.owner_id and _may_see(who, one)],
+        others=[
+            (who.id, who.name)
+            for who in _active()
+            if who.id != one.row.owner_id and handling.may(session, one.row, who)
+        ],
         candidates=[] if one.row.merged_into else _candidates(one),
         one_tap=ONE_TAP,
         moment=moment,
@@ -82,7 +88,7 @@ def show(incident_id: int) -> str:
 
 
 @blueprint.post("/<int:incident_id>/acknowledge")
-@access.signed_in
+@access.may(Right.HANDLE)
 def acknowledge(incident_id: int) -> Response:
     """I'm on it, for so long; pressed without more it is four hours."""
     moment = now()
@@ -97,12 +103,12 @@ def acknowledge(incident_id: int) -> Response:
 
 
 @blueprint.post("/<int:incident_id>/hand-over")
-@access.signed_in
+@access.may(Right.HANDLE)
 def hand_over(incident_id: int) -> Response:
     """Somebody else is on it from now on."""
     case = _case(incident_id)
     to = store.session().get(Person, request.form.get("to", 0, int))
-    if to is None or not _may_see(to, case):
+    if to is None or not handling.may(store.session(), case.row, to):
         abort(404)
 
     def act(incident: Incident, person: Person) -> None:
@@ -112,7 +118,7 @@ def hand_over(incident_id: int) -> Response:
 
 
 @blueprint.post("/<int:incident_id>/give-back")
-@access.signed_in
+@access.may(Right.HANDLE)
 def give_back(incident_id: int) -> Response:
     """Nobody is on it any more."""
 
@@ -123,7 +129,7 @@ def give_back(incident_id: int) -> Response:
 
 
 @blueprint.post("/<int:incident_id>/note")
-@access.signed_in
+@access.may(Right.HANDLE)
 def note(incident_id: int) -> Response:
     """A note in its history."""
 
@@ -134,7 +140,7 @@ def note(incident_id: int) -> Response:
 
 
 @blueprint.post("/<int:incident_id>/close")
-@access.signed_in
+@access.may(Right.HANDLE)
 def close(incident_id: int) -> Response:
     """Say what it was."""
 
@@ -145,7 +151,7 @@ def close(incident_id: int) -> Response:
 
 
 @blueprint.post("/<int:incident_id>/merge")
-@access.signed_in
+@access.may(Right.HANDLE)
 def merge(incident_id: int) -> Response:
     """It has the cause of another incident."""
     into = _case(request.form.get("into", 0, int)).row
@@ -158,7 +164,7 @@ def merge(incident_id: int) -> Response:
 
 
 @blueprint.post("/<int:incident_id>/split")
-@access.signed_in
+@access.may(Right.HANDLE)
 def split(incident_id: int) -> Response:
     """It has a cause of its own after all."""
 
@@ -172,8 +178,10 @@ def _do(
     incident_id: int, act: Callable[[Incident, Person], None], said: str, undo: str = "", others: tuple[int, ...] = ()
 ) -> Response:
     """One change of one incident, locked while it is made together with `others`; then back to where the button was."""
-    _case(incident_id)
     session = store.session()
+    for one in {incident_id, *others}:
+        if not handling.may(session, _case(one).row, access.person()):
+            abort(403)
     locked = select(Incident).where(Incident.id.in_({incident_id, *others})).order_by(Incident.id).with_for_update()
     fresh = session.scalars(locked.execution_options(populate_existing=True))  # what was read before may be old by now
     incident = next(one for one in fresh.all() if one.id == incident_id)
@@ -215,21 +223,17 @@ def _number(name: str) -> int | None:
 
 
 def _people() -> list[tuple[int, str]]:
-    return list(
-        store.session().execute(select(Person.id, Person.name).where(Person.active).order_by(Person.name)).all()
+    """Those who had something in hand that this person may know of."""
+    visible = access.visible(access.person())
+    owners = select(Incident.owner_id).join(Host, Host.id == Incident.host_id).where(visible)
+    rows = store.session().execute(
+        select(Person.id, Person.name).where(Person.active, Person.id.in_(owners)).order_by(Person.name)
     )
+    return list(rows.all())
 
 
 def _active() -> list[Person]:
     return list(store.session().scalars(select(Person).where(Person.active).order_by(Person.name)))
-
-
-def _may_see(someone: Person, one: Case) -> bool:
-    """Whether this incident is theirs to know of: a machine of theirs, or everything."""
-    if someone.role == "admin" or one.row.host_id is None:
-        return someone.role == "admin"
-    wanted = select(Host.id).where(Host.id == one.row.host_id, access.visible(someone))
-    return store.session().scalar(wanted) is not None
 
 
 def _machines() -> list[tuple[int, str]]:

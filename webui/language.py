@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from functools import cache
 from pathlib import Path
 
 import flask_babel
 from babel import Locale
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-from babel.support import NullTranslations, Translations
+from babel.support import NullTranslations
 from flask import Flask, current_app, g, has_request_context, request
 from flask_babel import Babel, Domain, get_locale, lazy_gettext
 
 from config.settings import Settings
+from notifier.speech import phrases
 
 LANGUAGES = {"en": "English", "id": "Bahasa Indonesia"}
 THEMES = ("system", "light", "dark")
@@ -31,19 +28,6 @@ class Phrases(Domain):  # type: ignore[misc]
         """The phrases of the language of this request."""
         locale = get_locale()
         return phrases(str(locale)) if locale else NullTranslations()
-
-
-@cache
-def phrases(language: str) -> NullTranslations:
-    """All translations into `language`; English is the source and needs none."""
-    path = PO / language / "LC_MESSAGES" / "messages.po"
-    if not path.exists():
-        return NullTranslations()
-    packed = io.BytesIO()
-    with path.open("rb") as source:
-        write_mo(packed, read_po(source, locale=language))
-    packed.seek(0)
-    return Translations(packed)
 
 
 def install(app: Flask, settings: Settings) -> None:

@@ -14,6 +14,7 @@ from domain.clock import now
 from domain.inventory import Host, LoadTest, Threshold
 from domain.loadtest import Proposal, propose
 from domain.records import MetricSet, raw
+from domain.rights import Right
 from domain.thresholds import Level
 from webui import access, limitedits, store, whatif
 from webui.language import gettext
@@ -37,7 +38,7 @@ class Offer:
 
 
 @blueprint.get("")
-@access.admin
+@access.may(Right.EDIT)
 def show(host_id: int) -> str:
     """Where the test stands; the page may be left and opened again."""
     host, moment = access.host(host_id), now()
@@ -51,7 +52,7 @@ def show(host_id: int) -> str:
 
 
 @blueprint.post("")
-@access.admin
+@access.may(Right.EDIT)
 def begin(host_id: int) -> Response:
     """Record it idle, now."""
     host = access.host(host_id)
@@ -66,7 +67,7 @@ def begin(host_id: int) -> Response:
 
 
 @blueprint.post("/load")
-@access.admin
+@access.may(Right.EDIT)
 def load(host_id: int) -> Response:
     """Record it under load, now."""
     host = access.host(host_id)
@@ -79,7 +80,7 @@ def load(host_id: int) -> Response:
 
 
 @blueprint.post("/end")
-@access.admin
+@access.may(Right.EDIT)
 def end(host_id: int) -> Response:
     """Take over what was ticked of the proposals (none: nothing), and end the test."""
     host = access.host(host_id)

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 from domain.clock import now
 from domain.inventory import Host
 from domain.requests import Look
+from domain.rights import Right
 from probes import catalogue
 from webui import access, audited, store
 from webui.language import gettext, lazy_gettext
@@ -108,7 +109,7 @@ def pending(look: Look) -> bool:
 
 
 @blueprint.get("/<look_id>")
-@access.admin
+@access.may(Right.EDIT)
 def show(look_id: str) -> str | Response:
     """The ladder as far as it has come: a page, or JSON for whoever asks for that."""
     look = own(look_id, "test")

@@ -20,6 +20,7 @@ from domain.heard import Note
 from domain.inventory import Host, HostKey
 from domain.records import FactSeen, Incident
 from domain.requests import Look
+from domain.rights import Right
 from probes import catalogue
 from probes.syslog import SEVERITIES
 from webui import (
@@ -176,7 +177,7 @@ def show(host_id: int) -> str:
 
 
 @blueprint.post("/look")
-@access.signed_in
+@access.may(Right.LOOK)
 def look(host_id: int) -> Plain:
     """Look at all its checks now; the page follows."""
     host = access.host(host_id)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, false, select, true
 from sqlalchemy.orm import joinedload
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
@@ -16,6 +16,7 @@ from domain import calendar
 from domain.calendar import Rule, Span
 from domain.clock import now
 from domain.inventory import Division, Host, HostGroup, Site, Window
+from domain.rights import Right
 from webui import access, board, store, windows
 from webui.language import gettext, lazy_gettext
 from webui.wording import moment, span
@@ -46,8 +47,10 @@ SENTENCES = (
 def index() -> str:
     """Running now, coming, and what was."""
     at = now()
-    person = access.person()
-    only = None if person.role == "admin" else Window.host_id.in_(select(Host.id).where(access.visible(person)))
+    only = None
+    if (reach := access.divisions(Right.SEE)) is not None:
+        own = select(Host.id).where(access.within(Right.SEE))
+        only = Window.host_id.in_(own) | Window.division_id.in_(reach)
     running, coming, over = windows.listed(store.session(), at, only)
     return render_template(
         "maintenance/index.html",
@@ -59,12 +62,13 @@ def index() -> str:
         target=windows.target,
         words=windows.words,
         ended=windows.ended,
+        theirs=theirs,
         at=at,
     )
 
 
 @blueprint.route("/maintenance/new", methods=["GET", "POST"])
-@access.admin
+@access.may(Right.MAINTAIN)
 def new() -> Response | str | tuple[str, int]:
     """Plan a window; what it comes to is shown before it is saved."""
     typed = _typed(request.form if request.method == "POST" else None)
@@ -87,7 +91,7 @@ def new() -> Response | str | tuple[str, int]:
 
 
 @blueprint.get("/maintenance/preview")
-@access.admin
+@access.may(Right.MAINTAIN)
 def preview() -> str:
     """The next occurrences of what is being typed, for the page; changes nothing."""
     typed = _typed(request.args)
@@ -102,13 +106,15 @@ def preview() -> str:
 
 
 @blueprint.post("/maintenance/<int:window_id>/end")
-@access.admin
+@access.may(Right.MAINTAIN)
 def end(window_id: int) -> Response:
     """End it now; a repeated one only for this time, unless all of it is meant."""
     session = store.session()
     row = session.get(Window, window_id, options=[joinedload(Window.host)], with_for_update={"of": Window})
-    if row is None:
+    if row is None or not _seen(row):
         abort(404)
+    if not theirs(row):
+        abort(403)
     whole = request.form.get("whole") == "yes"
     if windows.end(session, row, access.person().id, now(), whole=whole):
         session.commit()
@@ -120,7 +126,7 @@ def end(window_id: int) -> Response:
 
 
 @blueprint.post("/machines/<int:host_id>/maintenance")
-@access.admin
+@access.may(Right.MAINTAIN)
 def begin(host_id: int) -> Response:
     """Maintenance on one machine, from now on."""
     host, session, at = access.host(host_id), store.session(), now()
@@ -178,15 +184,47 @@ def _moment(text: str, zone: str) -> datetime:
 def _aim(text: str) -> tuple[str, int | None]:
     """The target chosen. Raises ValueError."""
     if text == "everything":
+        _demand(access.can(Right.MAINTAIN))
         return text, None
     kind, _, id = text.partition(":")
     table = windows.TARGETS.get(kind)
     if table is None or not (id.isascii() and id.isdigit() and len(id) < 10):
         raise ValueError(gettext("Please choose what it is for."))
-    found = store.session().scalar(select(table.id).where(table.id == int(id)))
+    found = store.session().scalar(select(table.id).where(table.id == int(id), _within(kind)))
     if found is None:
         raise ValueError(gettext("What it was for is gone; choose again."))
     return kind, found
+
+
+def _seen(row: Window) -> bool:
+    """Whether this person may know of it, as on the page that lists them."""
+    wanted = select(Host.id).where(Host.id == row.host_id, access.within(Right.SEE))
+    return access.can(Right.SEE) or theirs(row) or store.session().scalar(wanted) is not None
+
+
+def _within(kind: str) -> ColumnElement[bool]:
+    """Which targets of this kind this person may plan for: their machines, their divisions; the rest takes every machine."""
+    if kind == "host":
+        return access.within(Right.MAINTAIN)
+    reach = access.divisions(Right.MAINTAIN)
+    if reach is None:
+        return true()
+    return Division.id.in_(reach) if kind == "division" else false()
+
+
+def _demand(allowed: bool) -> None:
+    if not allowed:
+        raise ValueError(gettext("Please choose what it is for."))
+
+
+def theirs(row: Window) -> bool:
+    """Whether this person may end it: what may be planned may be ended."""
+    if row.everything:
+        return access.can(Right.MAINTAIN)
+    kind = next(kind for kind in windows.TARGETS if getattr(row, f"{kind}_id") is not None)
+    table = windows.TARGETS[kind]
+    wanted = select(table.id).where(table.id == getattr(row, f"{kind}_id"), _within(kind))
+    return store.session().scalar(wanted) is not None
 
 
 def _sentence(error: ValueError) -> str:
@@ -197,7 +235,7 @@ def _sentence(error: ValueError) -> str:
 def _form(typed: MultiDict[str, str], wrong: str, coming: list[Span] | tuple[()], said: str = "") -> str:
     session = store.session()
     choices = [
-        (title, [(f"{kind}:{id}", name) for id, name in session.execute(select(table.id, table.name).order_by(table.name))])
+        (title, [(f"{kind}:{id}", name) for id, name in session.execute(select(table.id, table.name).where(_within(kind)).order_by(table.name))])
         for kind, table, title in (
             ("host", Host, gettext("Machines")),
             ("group", HostGroup, gettext("Groups")),
@@ -214,6 +252,7 @@ def _form(typed: MultiDict[str, str], wrong: str, coming: list[Span] | tuple[()]
         coming=coming,
         said=said,
         choices=choices,
+        whole=access.can(Right.MAINTAIN),
         weekdays=[(day, windows.days([day])) for day in calendar.WEEKDAYS],
         moment=moment,
     )

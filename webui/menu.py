@@ -5,40 +5,41 @@ from __future__ import annotations
 from flask import g
 from sqlalchemy.exc import SQLAlchemyError
 
-from webui import deliveries
-from webui.access import ADMIN
+from domain.rights import Right
+from webui import access, deliveries
 from webui.language import lazy_gettext
 
 PAGES = (
-    ("routes.index", "bell", lazy_gettext("Notifications"), ""),
-    ("maintenance.index", "calendar", lazy_gettext("Maintenance"), ""),
-    ("sites.index", "map-pin", lazy_gettext("Sites"), ""),
-    ("deliveries.index", "messages", lazy_gettext("What was told"), ""),
-    ("rotas.index", "clock", lazy_gettext("On call"), ""),
-    ("profile.index", "settings", lazy_gettext("Your account"), ""),
-    ("credentials.index", "key", lazy_gettext("Credentials"), ADMIN),
-    ("staff.index", "users", lazy_gettext("People"), ADMIN),
-    ("entry.index", "lock", lazy_gettext("Logging in"), ADMIN),
-    ("policies.index", "list-check", lazy_gettext("Who is told"), ADMIN),
-    ("lookouts.index", "heartbeat", lazy_gettext("Signs of life"), ADMIN),
-    ("wordings.index", "pencil", lazy_gettext("Wording"), ADMIN),
-    ("auditing.index", "lock", lazy_gettext("Who did what"), ADMIN),
-    ("channels.index", "plug-connected", lazy_gettext("Channels"), ADMIN),
+    ("routes.index", "bell", lazy_gettext("Notifications"), None),
+    ("maintenance.index", "calendar", lazy_gettext("Maintenance"), None),
+    ("sites.index", "map-pin", lazy_gettext("Sites"), None),
+    ("deliveries.index", "messages", lazy_gettext("What was told"), None),
+    ("rotas.index", "clock", lazy_gettext("On call"), None),
+    ("profile.index", "settings", lazy_gettext("Your account"), None),
+    ("credentials.index", "key", lazy_gettext("Credentials"), Right.ADMIN),
+    ("staff.index", "users", lazy_gettext("People"), Right.ADMIN),
+    ("entry.index", "lock", lazy_gettext("Logging in"), Right.ADMIN),
+    ("policies.index", "list-check", lazy_gettext("Who is told"), Right.ADMIN),
+    ("lookouts.index", "heartbeat", lazy_gettext("Signs of life"), Right.ADMIN),
+    ("wordings.index", "pencil", lazy_gettext("Wording"), Right.ADMIN),
+    ("auditing.index", "lock", lazy_gettext("Who did what"), Right.ADMIN),
+    ("channels.index", "plug-connected", lazy_gettext("Channels"), Right.ADMIN),
 )
-"""Endpoint, icon, name, and for whom: empty for everybody."""
+"""Endpoint, icon, name, and the right it takes: None for everybody."""
 
 
 def pages() -> list[tuple[str, str, str]]:
     """(endpoint, icon, name) of what this person may open."""
-    person = g.get("person")
-    role = person.role if person else None
-    return [(endpoint, icon, str(name)) for endpoint, icon, name, whose in PAGES if whose in ("", role)]
+    if g.get("person") is None:
+        return []
+    return [
+        (endpoint, icon, str(name)) for endpoint, icon, name, right in PAGES if right is None or access.anywhere(right)
+    ]
 
 
 def dead_letters() -> int:
     """How many messages wait for an administrator, for the mark on the menu; 0 for everybody else."""
-    person = g.get("person")
-    if person is None or person.role != ADMIN:
+    if g.get("person") is None or not access.anywhere(Right.ADMIN):
         return 0
     try:
         return deliveries.dead()

@@ -15,6 +15,7 @@ from domain.inventory import Person
 from domain.options import fill
 from domain.recipients import Channel, Route
 from domain.records import Incident
+from domain.rights import Right
 from notifier.channels.webpush import SERVICES, Address
 from webui import access, cookies, csrf, handling, store, trouble
 from webui.handling import Refused
@@ -121,14 +122,14 @@ def unsubscribe() -> Plain:
 
 
 @blueprint.post("/push/acknowledge")
-@access.signed_in
+@access.may(Right.HANDLE)
 def acknowledge() -> tuple[Response, int] | Response:
-    """“I'm on it”, from a notification: by the session of this browser, of an incident this person may see."""
+    """“I'm on it”, from a notification: by the session of this browser, of an incident this person may take in hand."""
     sent = request.get_json(silent=True)
     match = re.fullmatch(r"ack:(\d{1,18})", str(sent.get("data", "")) if isinstance(sent, dict) else "")
     session, moment = store.session(), now()
     case = trouble.one(session, access.visible(access.person()), int(match[1])) if match else None
-    if case is None:
+    if case is None or not handling.may(session, case.row, access.person()):
         return jsonify(error=gettext("This incident is not there any more.")), 404
     incident = session.get(Incident, case.row.id, with_for_update=True, populate_existing=True)
     try:

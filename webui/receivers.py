@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from psycopg.rows import dict_row
+from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
 from domain import audience, recipients
-from domain.audience import Hours, House, Machine, Member, Severity, Step
+from domain.audience import Hours, House, Machine, Severity, Step
 from domain.inventory import Host, Membership, Person
-from domain.recipients import Channel, Route
+from domain.recipients import Route
+from notifier.house import house as read_house
 from webui import hours, store
 from webui.language import gettext, lazy_gettext
 from webui.wording import span
@@ -48,25 +50,10 @@ class Rung:
 
 
 def house(moment: datetime) -> House:
-    """Everybody, every policy, every rota, as they are now: what the notifier reads of the same tables."""
-    session = store.session()
-    people = session.scalars(select(Person).where(Person.active).options(selectinload(Person.memberships)))
-    members = {one.id: Member(one.id, one.name, one.role == "admin", _roles(one.memberships)) for one in people}
-    usable = (
-        select(Route.id, Route.person_id)
-        .join(Channel)
-        .outerjoin(Person, Person.id == Route.person_id)
-        .where(Route.enabled, Route.gone_at.is_(None), Route.verified_at.is_not(None), Channel.enabled)
-        .where(or_(Route.person_id.is_(None), Person.active))
-    )
-    rows = list(session.execute(usable))
-    return House(
-        members,
-        [policy(row) for row in policies() if row.enabled],
-        {row.id: rota(row) for row in rotas()},
-        frozenset(person for _, person in rows if person is not None),
-        frozenset(id for id, person in rows if person is None),
-    )
+    """Everybody, every policy, every rota, as they are now: read by what routes messages, so that both say the same."""
+    driver: Any = store.session().connection().connection.driver_connection
+    with driver.cursor(row_factory=dict_row) as cursor:
+        return read_house(cursor, moment)
 
 
 def policies() -> list[recipients.Policy]:
@@ -83,15 +70,6 @@ def rotas() -> list[recipients.Rota]:
             select(recipients.Rota).options(selectinload(recipients.Rota.shifts)).order_by(recipients.Rota.name)
         )
     )
-
-
-def policy(row: recipients.Policy) -> audience.Policy:
-    """A policy as the rules know it."""
-    when = None
-    if row.from_minute is not None and row.to_minute is not None:
-        when = Hours(row.from_minute, row.to_minute, row.zone, frozenset(row.days))
-    severity: Severity | None = "critical" if row.severity == "critical" else "warning" if row.severity else None
-    return audience.Policy(row.name, steps(row.steps), row.division_id, row.site_id, row.group_id, severity, when)
 
 
 def steps(stored: Iterable[Mapping[str, Any]]) -> tuple[Step, ...]:

@@ -22,6 +22,7 @@ from domain.clock import now
 from domain.deliveries import Delivery
 from domain.inventory import Person
 from domain.recipients import Channel, Linking, Route
+from domain.rights import Right
 from notifier.channels import catalogue
 from webui import access, audited, hours, language, store, trials
 from webui.draft import Draft
@@ -119,7 +120,7 @@ def index() -> Response | str | tuple[str, int]:
         active="routes.index",
         rows=rows,
         said=in_force(rows),
-        blind=person.role != "admin" and not session.scalar(select(exists().where(access.visible(person)))),
+        blind=not access.can(Right.SEE) and not session.scalar(select(exists().where(access.visible(person)))),
         draft=draft,
         channels=_offered(),
         push=_push(),
@@ -492,8 +493,10 @@ def _home(route: Route) -> str:
 def _own(route_id: int) -> Route:
     """One route of this person; an administrator also reaches those of groups. Any other is 404."""
     route = store.session().get(Route, route_id, options=[joinedload(Route.channel)])
-    person = access.person()
-    if route is None or (route.person_id != person.id and not (route.person_id is None and person.role == "admin")):
+    if route is None:
+        abort(404)
+    group = route.person_id is None and access.can(Right.ADMIN)
+    if route.person_id != access.person().id and not group:
         abort(404)
     return route
 

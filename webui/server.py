@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
+import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
+from config import database, sandbox
 from config.processes import die_with_parent
 from config.settings import Settings
 from webui import create_app
 
+_log = logging.getLogger("web")
 THREADS_BESIDE_STREAMS = 16
+SCRATCH = "/dev/shm"  # noqa: S108 - a directory of our own is made there: what is sent to us is no business of the disk
+SYSTEM = (
+    "/usr", "/lib", "/lib64", "/bin", "/proc", "/sys/devices/system/cpu", "/dev/urandom", "/dev/zero",
+    *(f"/etc/{name}" for name in (
+        "ssl", "pki", "ca-certificates", "alternatives", "ld.so.cache", "localtime", "timezone", "mime.types", "passwd",
+        "group", "hosts", "host.conf", "nsswitch.conf", "resolv.conf", "services", "protocols", "gai.conf",
+    )),
+)  # fmt: skip
+"""What every program needs of its system; nothing of it is secret."""
+PACKAGES = ("config", "domain", "probes", "notifier", "webui", "migrations", "pantau.py", "wsgi.py")
 
 
 def run(settings: Settings) -> None:
     """Serve until told to stop. Every live page holds a thread; `settings.streams` of them at most."""
+    if not enclose(settings):
+        _log.warning(
+            "This system cannot shut the web server out of the vault's keys; the manual page on safety says why."
+        )
     app = create_app(settings)
     threads = settings.streams + THREADS_BESIDE_STREAMS
     if sys.platform == "win32":
@@ -22,6 +44,27 @@ def run(settings: Settings) -> None:
         serve(app, host=settings.host, port=settings.port, threads=threads, ident="")
         return
     _gunicorn(settings, app, threads)
+
+
+def enclose(settings: Settings) -> bool:
+    """Keep this process from every file but its own: the programs, and of the data what it may know.
+
+    Above all it cannot read the keys that open secrets, nor the passwords of the other rooms in the database. False
+    where the system knows no such thing.
+    """
+    scratch = tempfile.mkdtemp(prefix="pantau-web-", dir=SCRATCH if os.path.isdir(SCRATCH) else None)
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    tempfile.tempdir = scratch
+    packages = [Path(__file__).parent.parent / name for name in PACKAGES]
+    own = [
+        settings.vault_public,
+        settings.notifier_public,
+        settings.web_key,
+        database.passwords(settings.sockets, "web"),
+    ]
+    read = [*map(Path, SYSTEM), Path(sys.prefix), Path(sys.base_prefix), *packages, *own, settings.sockets]
+    sandbox.renounce()
+    return sandbox.enter(read, [Path(scratch), Path("/dev/null")])
 
 
 def _gunicorn(settings: Settings, app: Any, threads: int) -> None:
@@ -42,7 +85,7 @@ def _gunicorn(settings: Settings, app: Any, threads: int) -> None:
                 "limit_request_line": 8190,
                 "loglevel": "warning",
                 "post_fork": lambda server, worker: die_with_parent(),
-                "worker_tmp_dir": "/dev/shm" if sys.platform == "linux" else None,  # noqa: S108 - gunicorn's heartbeat file
+                "worker_tmp_dir": tempfile.gettempdir(),
                 "proc_name": "pantau web",
                 "control_socket_disable": True,
             }

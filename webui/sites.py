@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import Host, Site
+from domain.rights import Right
 from notifier.channels.base import Place
 from webui import access, board, coordinates, machines, store
 from webui.board import Machine
@@ -61,9 +62,9 @@ def choices() -> tuple[tuple[str, str], ...]:
 @blueprint.get("")
 @access.signed_in
 def index() -> str:
-    """All of them for administrators; the others see those where a machine of theirs stands. Worst first."""
+    """All of them for whoever sees every machine; the others see those where a machine of theirs stands. Worst first."""
     rows = _rows()
-    if access.person().role != "admin":
+    if not access.can(Right.SEE):
         rows = [row for row in rows if row.machines]
     order = {state: n for n, state in enumerate(board.WORST_FIRST)}
     rows.sort(key=lambda row: (order.get(row.worst, len(order)), row.site.name.lower()))
@@ -78,7 +79,7 @@ def show(site_id: int) -> str:
     query = request.args.get("q", "").strip()[: machines.LONGEST_QUERY]
     there = {machine.id for machine in row.machines}
     offered = []
-    if access.person().role == "admin" and "q" in request.args:
+    if access.can(Right.ADMIN) and "q" in request.args:
         offered = [one for one in machines.fitting(board.machines(access.person()), query) if one.id not in there]
     elsewhere = _sites_of(one.id for one in offered[:OFFERED])
     return render_template(
@@ -242,9 +243,9 @@ def _rows() -> list[Row]:
 
 
 def _row(site_id: int) -> Row:
-    """One site; 404 for whoever has no machine there and is no administrator."""
+    """One site; 404 for whoever has no machine there and does not see every machine."""
     found = next((row for row in _rows() if row.site.id == site_id), None)
-    if found is None or (access.person().role != "admin" and not found.machines):
+    if found is None or (not access.can(Right.SEE) and not found.machines):
         abort(404)
     return found
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from flask import Flask, current_app, g
-from sqlalchemy import Engine, func, select
+from flask import Flask, current_app, g, has_app_context
+from sqlalchemy import Connection, Engine, event, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -14,11 +14,33 @@ from config.database import sessions
 from config.settings import Settings
 from domain.inventory import Setting
 
+HOUSE = 0
+"""Who asks where no person does, and all of it is to be read: a job that calls, a scraper with its token."""
+
 
 def install(app: Flask, engine: Engine) -> None:
     """Let every request of `app` open its session on `engine`."""
-    app.extensions["sessions"] = sessions(engine)
+    made = sessions(engine)
+    event.listen(made, "after_begin", _introduce)
+    app.extensions["sessions"] = made
     app.teardown_appcontext(_close)
+
+
+def ask_as(person_id: int) -> None:
+    """From now on this request reads what this person may, in this and every later transaction; HOUSE: everything.
+
+    PostgreSQL keeps to it (migrations/versions/0020), whatever a query forgets to say.
+    """
+    g.asks = person_id
+    opened: Session | None = g.get("database")
+    if opened is not None and opened.in_transaction():
+        _introduce(opened, None, opened.connection())
+
+
+def _introduce(_session: Session, _transaction: object, connection: Connection) -> None:
+    """Tell PostgreSQL who asks, for this transaction; nobody, and nothing is theirs, until somebody is known."""
+    if has_app_context() and "asks" in g:
+        connection.execute(text("select set_config('pantau.person', :who, true)"), {"who": str(g.asks)})
 
 
 def session() -> Session:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import false, select, true
 
 from domain.inventory import Check, Credential, Host
 from domain.requests import Look
+from domain.rights import Right
 from probes import catalogue
-from webui import logins, store
+from webui import access, logins, store
 from webui.draft import Draft
 from webui.forms import Field
 from webui.language import gettext
@@ -48,7 +49,8 @@ class LoginForm:
     """The optional login over SSH: a stored credential, or one typed now."""
 
     def __init__(self, typed: Mapping[str, str] | None) -> None:
-        rows = store.session().scalars(select(Credential).order_by(Credential.name))
+        offered = true() if access.can(Right.ADMIN) else false()
+        rows = store.session().scalars(select(Credential).where(offered).order_by(Credential.name))
         self.sent = typed is not None
         self.stored = (("", gettext("none, or the one entered here")), *((str(row.id), row.name) for row in rows))
         self.draft = Draft(typed)

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 from domain.clock import now
 from domain.inventory import Division, Host, HostGroup, LimitEdit, Threshold, owner
 from domain.records import Latest, MetricSet
+from domain.rights import Right
 from domain.thresholds import Level
 from probes import catalogue
 from webui import access, amounts, figures, limitedits, normals, series, store, units, whatif
@@ -78,7 +79,7 @@ class Scope:
 
 
 @blueprint.route("/machines/<int:host_id>/limits", methods=["GET", "POST"])
-@access.admin
+@access.may(Right.EDIT)
 def index(host_id: int) -> Response | str | tuple[str, int]:
     """The limits that hold for the machine, where each comes from, and one more."""
     host = access.host(host_id)
@@ -108,12 +109,13 @@ def shared(kind: str, owner_id: int) -> Response | str | tuple[str, int]:
 
 
 @blueprint.post("/limits/<int:threshold_id>/delete")
-@access.admin
+@access.may(Right.EDIT)
 def delete(threshold_id: int) -> Response:
     """Take a limit away; what owners farther away say of the same counts from now on."""
     row = store.session().get(Threshold, threshold_id)
     if row is None:
         abort(404)
+    _demand(row.host_id)
     back = _scope_of(row)
     edit = limitedits.replace(access.person(), [row], [])
     store.session().commit()
@@ -122,23 +124,25 @@ def delete(threshold_id: int) -> Response:
 
 
 @blueprint.post("/limits/undo/<int:edit_id>")
-@access.admin
+@access.may(Right.EDIT)
 def undo(edit_id: int) -> Response:
     """Make an edit of limits undone: they are again as they were before."""
     edit = limitedits.undoable(edit_id, lock=True)
     if edit is None:
         abort(404)
+    rows = [*edit.before, *edit.after]
+    for values in rows:
+        _demand(values.get("host_id"))
     limitedits.undo(edit)
     store.session().commit()
     flash(gettext("It is undone: the limits are as they were."), "good")
-    rows = [*edit.before, *edit.after]
     owners = {limitedits.owner_of(row) for row in rows}
     kind, id = next(iter(owners)) if len(owners) == 1 else ("all", None)
     return redirect(_url(kind, id), 303)
 
 
 @blueprint.post("/machines/<int:host_id>/normal")
-@access.admin
+@access.may(Right.EDIT)
 def normal(host_id: int) -> Response:
     """How far from its own normal is a warning; or learn it afresh, from now on."""
     host = access.host(host_id)
@@ -151,6 +155,14 @@ def normal(host_id: int) -> Response:
     store.announce("inventory")
     store.session().commit()
     return redirect(url_for("thresholds.index", host_id=host.id), 303)
+
+
+def _demand(host_id: int | None) -> None:
+    """A machine's own limit is for whoever may edit the machine, what many have in common for administrators."""
+    if host_id is not None:
+        access.host(host_id, Right.EDIT)
+    elif not access.can(Right.ADMIN):
+        abort(404)
 
 
 def measured(hosts: Sequence[Host]) -> Known:
@@ -198,7 +210,7 @@ def _page(scope: Scope) -> Response | str | tuple[str, int]:
         bands=_bands(host) if host else [],
         sensitivities=SENSITIVITIES,
         also={one.id for one in also},
-        others=[one for one in _hosts(Host.id.is_not(None)) if host and one.id != host.id],
+        others=[one for one in _hosts(access.within(Right.EDIT)) if host and one.id != host.id],
         rows=sorted(rows, key=lambda one: (owner(one)[0] != scope.kind, one.measure, one.part, one.state)),
         aside=sorted(aside, key=lambda one: (one.measure, one.part, one.state)),
         source=_source,
@@ -269,7 +281,7 @@ def _edited(scope: Scope) -> Threshold | None:
 def _also(scope: Scope) -> list[Host]:
     """The other machines that are to have the same limit of their own."""
     ids = set(request.form.getlist("also", int)) if request.method == "POST" and scope.kind == "host" else set()
-    return [one for one in _hosts(Host.id.in_(ids)) if one.id != scope.id] if ids else []
+    return [one for one in _hosts(Host.id.in_(ids) & access.within(Right.EDIT)) if one.id != scope.id] if ids else []
 
 
 def _scope_of(row: Threshold) -> Scope:

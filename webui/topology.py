@@ -17,6 +17,7 @@ from domain.clock import now
 from domain.inventory import Host, host_parent
 from domain.records import FactSeen
 from domain.requests import Discovery, Found
+from domain.rights import Right
 from webui import access, audited, store
 from webui.language import gettext
 
@@ -65,7 +66,7 @@ class Suggestion:
 
 
 @blueprint.route("", methods=["GET", "POST"])
-@access.admin
+@access.may(Right.EDIT)
 def edit(host_id: int) -> Response | str | tuple[str, int]:
     """Choose what stands on the way."""
     host = access.host(host_id)
@@ -74,7 +75,9 @@ def edit(host_id: int) -> Response | str | tuple[str, int]:
     session = store.session()
     session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     wanted = {int(id) for id in request.form.getlist("parent") if id.isascii() and id.isdigit() and len(id) < 10}
-    found = {one.id: one for one in session.scalars(select(Host).where(Host.id.in_(wanted)))}
+    found = {
+        one.id: one for one in session.scalars(select(Host).where(Host.id.in_(wanted), access.visible(access.person())))
+    }
     wrong = _wrong(host, found)
     if wrong:
         session.rollback()
@@ -87,7 +90,7 @@ def edit(host_id: int) -> Response | str | tuple[str, int]:
 
 
 @blueprint.post("/find")
-@access.admin
+@access.may(Right.EDIT)
 def find(host_id: int) -> Response:
     """Ask the poller to trace the way there; the page follows."""
     host, session = access.host(host_id), store.session()

@@ -21,6 +21,7 @@ from poller.round import CheckSeen, Round
 from poller.spool import Spool
 from probes import catalogue
 from tests.installation import Browser, Installation, installed, until
+from tests.roles import as_role
 
 START = 1_790_000_000.0
 
@@ -46,7 +47,7 @@ class Desk:
 
     async def recorder(self, limit: int = 1 << 20) -> Recorder:
         """A process starting: a fresh recorder on the same spool and database."""
-        recorder = Recorder(self.url, 1, Spool(self.spool, limit), self.steady)
+        recorder = Recorder(as_role(self.url, "poller"), 1, Spool(self.spool, limit), self.steady)
         self._recorders.append(recorder)
         await recorder.open()
         recorder.reconcile(self.plan())

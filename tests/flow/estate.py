@@ -19,6 +19,7 @@ from poller.round import CheckSeen, Round
 from poller.spool import Spool
 from probes import catalogue
 from tests.flow.conftest import START, FrozenSteady
+from tests.roles import as_role
 
 TOOK = 0.01
 """Seconds every look takes."""
@@ -57,7 +58,7 @@ class Estate:
 
     async def recorder(self, references: tuple[str, ...] | None = None) -> Recorder:
         """A process starting, on the same spool and database."""
-        recorder = Recorder(self.url, 1, Spool(self.spool, 1 << 24), self.steady, references)
+        recorder = Recorder(as_role(self.url, "poller"), 1, Spool(self.spool, 1 << 24), self.steady, references)
         self._recorders.append(recorder)
         await recorder.open()
         recorder.reconcile(self.plan())

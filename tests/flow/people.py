@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from config import vault
+from tests.roles import as_role
 
 
 class Village:
@@ -44,7 +45,7 @@ class Village:
     def division(self, name: str) -> int:
         return int(self.one("insert into division (name) values (%s) returning id", name))
 
-    def person(self, login: str, role: str = "staff", language: str = "en", **roles: str) -> int:
+    def person(self, login: str, role: str = "none", language: str = "en", **roles: str) -> int:
         """`roles` by the name of a division."""
         found = self.one(
             "insert into person (login, name, password_hash, role, language) values (%s, %s, 'x', %s, %s) returning id",
@@ -139,7 +140,12 @@ class Village:
         with (self.place / "notifier.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "pantau", "notifier"],
-                env={**os.environ, "DATABASE_URL": self.url, "PANTAU_DATA": str(self.place), "PYTHONUNBUFFERED": "1"},
+                env={
+                    **os.environ,
+                    "DATABASE_URL": as_role(self.url, "notifier"),
+                    "PANTAU_DATA": str(self.place),
+                    "PYTHONUNBUFFERED": "1",
+                },
                 stderr=log,
             )
 

@@ -133,7 +133,7 @@ class Siege:
 
     def _people(self, port: int) -> None:
         postgres.wait_ready(self.cluster, self.server, lambda _: None)
-        url = f"postgresql:///postgres?host={self.cluster.sockets}&user=pantau"
+        url = self.cluster.url.replace("///pantau?", "///postgres?", 1)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("create database siege")
         self.village = Village(url.replace("/postgres?", "/siege?"), self.place)

@@ -10,6 +10,7 @@ from domain.guests import HYPERV
 from domain.inventory import Check, Host
 from domain.records import FactSeen
 from poller.chores import adopt
+from tests.roles import as_role
 
 
 async def test_guests_become_children_where_the_admin_ticked_it(database_url: str, session: Session) -> None:
@@ -21,7 +22,7 @@ async def test_guests_become_children_where_the_admin_ticked_it(database_url: st
         FactSeen(check_id=node.checks[0].id, host_id=node.id, name=HYPERV, part="Files", value="running", since=now())
     )
     session.commit()
-    async with await AsyncConnection.connect(database_url, autocommit=True) as connection:
+    async with await AsyncConnection.connect(as_role(database_url, "poller"), autocommit=True) as connection:
         assert await adopt(connection) == 0
         node.adopts_guests = True
         session.commit()

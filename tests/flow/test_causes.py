@@ -289,7 +289,7 @@ async def test_a_cause_that_somebody_put_under_its_own_part_comes_out_and_neithe
 def put(engine: Engine, part: int, whole: int) -> None:
     """A person says that two incidents have the same cause."""
     with Session(engine) as session:
-        person = session.query(Person).first() or Person(login="rina", name="Rina", password_hash="-")
+        person = session.query(Person).first() or Person(login="rina", name="Rina", password_hash="-", role="admin")
         session.add(person)
         session.flush()
         one, other = session.get(Incident, part), session.get(Incident, whole)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Engine
 
 from poller.chores import Chores
+from tests.roles import as_role
 
 
-def test_chores_at_the_same_moment_leave_no_transaction_open(engine: Engine) -> None:
-    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+def test_chores_at_the_same_moment_leave_no_transaction_open(database_url: str) -> None:
+    url = as_role(database_url, "poller")
 
     async def together() -> TransactionStatus:
         chores = Chores(url, 7, 90)

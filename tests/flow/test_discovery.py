@@ -27,6 +27,7 @@ from poller.discovery import Bucket, Discoveries
 from poller.lanes import Lanes
 from poller.plan import HostPlan, Plan, load
 from tests.namespaces import Namespace
+from tests.roles import as_role
 
 ADDRESS = "127.0.9.1"
 
@@ -79,7 +80,7 @@ class Office:
         self.sessions = database.sessions(engine)
         self.lanes = Lanes(8, Steady())
         self.plan = Plan({})
-        self.desk = Discoveries(url, self.sessions, Opener(bytes(32)), self.lanes, lambda: self.plan)
+        self.desk = Discoveries(as_role(url, "poller"), self.sessions, Opener(bytes(32)), self.lanes, lambda: self.plan)
 
     def ask(self, addresses: list[str], rate: float = 1000, **more: Any) -> str:
         with self.sessions() as session:

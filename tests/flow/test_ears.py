@@ -24,6 +24,7 @@ from poller.ears import Ears
 from poller.plan import CheckPlan, HostPlan, Plan
 from probes import catalogue, snmp, syslog
 from probes.base import Keep
+from tests.roles import as_role
 
 AUTH, PRIV = "authentic-12", "private-1234"
 WORD = "trap-word"
@@ -69,7 +70,7 @@ async def listening(url: str, plan: Plan) -> AsyncIterator[Listening]:
     looked: list[HostPlan] = []
     keep = Keep()
     traps, lines = free_port(), free_port()
-    opened = Ears(url, keep, looked.append, ("127.0.0.1", traps), ("127.0.0.1", lines))
+    opened = Ears(as_role(url, "poller"), keep, looked.append, ("127.0.0.1", traps), ("127.0.0.1", lines))
     await opened.open()
     await opened.plan(plan)
     writing = asyncio.create_task(opened.write())
@@ -282,7 +283,9 @@ async def test_notes_wait_while_postgresql_is_away(session: Session) -> None:
 async def test_a_port_that_is_taken_is_told_in_a_sentence(database_url: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
         line.bind(("127.0.0.1", 0))
-        taken = Ears(database_url, Keep(), lambda host: None, ("127.0.0.1", line.getsockname()[1]), None)
+        taken = Ears(
+            as_role(database_url, "poller"), Keep(), lambda host: None, ("127.0.0.1", line.getsockname()[1]), None
+        )
         with pytest.raises(OSError, match=r"cannot listen at 127\.0\.0\.1 port"):
             await taken.open()
 

@@ -15,11 +15,13 @@ from psycopg_pool import ConnectionPool
 from config import vault
 from notifier import lookouts
 from notifier.emergency import AFTER, AGAIN, Emergency
+from notifier.hands import Hands
 from probes.base import Keep
 from tests.channels.mailserver import PASSWORD, USER, office
 from tests.channels.standin import Reply, provider
 from tests.flow.people import Village
 from tests.installation import until
+from tests.roles import as_role
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
@@ -40,7 +42,9 @@ def keep() -> Iterator[Keep]:
 def emergency(village: Village, keep: Keep) -> Callable[[], Emergency]:
     """A process starting."""
     key = vault.opener(village.place / "notifier.key")
-    return lambda: Emergency(village.place / "emergency.json", key, "en", "Asia/Jakarta", "http://pantau.test", keep)
+    return lambda: Emergency(
+        village.place / "emergency.json", Hands(key, keep), "en", "Asia/Jakarta", "http://pantau.test"
+    )
 
 
 def test_administrators_are_told_without_the_database_once_and_of_its_end(
@@ -113,7 +117,7 @@ def looked(village: Village, host: int, at: datetime) -> None:
 def test_whoever_waits_for_our_calls_hears_them_while_machines_are_looked_at_and_no_longer(
     village: Village, keep: Keep
 ) -> None:
-    with provider() as switch, ConnectionPool(village.url, min_size=1, max_size=2) as pool:
+    with provider() as switch, ConnectionPool(as_role(village.url, "notifier"), min_size=1, max_size=2) as pool:
         host = village.machine("db-01")
         village.ask("insert into host_check (host_id, kind, name) values (%s, 'icmp', 'ping')", host)
         village.ask("insert into lookout (name, url) values ('switch', %s)", f"{switch.url}/ping/abc")

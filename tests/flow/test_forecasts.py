@@ -14,6 +14,7 @@ from domain.inventory import LoadTest
 from poller.forecasts import Forecasts, renew
 from poller.plan import load
 from tests.flow.conftest import Desk
+from tests.roles import as_role
 
 DISK = "system.filesystem.utilization"
 
@@ -35,7 +36,7 @@ async def rolled(connection: AsyncConnection, check_id: int, days: int) -> None:
 
 
 async def test_a_disk_that_fills_is_told_and_told_anew_each_day(desk: Desk, database_url: str, engine: Engine) -> None:
-    async with await AsyncConnection.connect(database_url, autocommit=True) as connection:
+    async with await AsyncConnection.connect(as_role(database_url, "poller"), autocommit=True) as connection:
         await rolled(connection, desk.check_id, 20)
         assert await renew(connection, now()) == 1
         assert await renew(connection, now()) == 1

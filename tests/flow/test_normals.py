@@ -22,6 +22,7 @@ from poller.plan import Limit, Plan
 from poller.recorder import Recorder, partition
 from poller.spool import Spool
 from tests.flow.conftest import START, Desk, silent
+from tests.roles import as_role
 
 ZONE = ZoneInfo("Asia/Jakarta")
 RTT, CPU = "icmp.rtt.median", "system.cpu.utilization"
@@ -29,7 +30,7 @@ RTT, CPU = "icmp.rtt.median", "system.cpu.utilization"
 
 @pytest.fixture
 async def connection(database_url: str) -> AsyncIterator[AsyncConnection[Any]]:
-    async with await AsyncConnection.connect(database_url, autocommit=True) as opened:
+    async with await AsyncConnection.connect(as_role(database_url, "poller"), autocommit=True) as opened:
         yield opened
 
 
@@ -105,7 +106,7 @@ async def test_what_was_learnt_is_stored_and_found_again_by_the_next_process(
     full = clock.now().replace(minute=0, second=0, microsecond=0)
     await samples(connection, desk.check_id, full - timedelta(days=3), 3, busy_by_day)
     ready = Ready(ZONE)
-    first = Normals(database_url, ready, 14)
+    first = Normals(as_role(database_url, "poller"), ready, 14)
     await first.open()
     first.plan(desk.plan())
     await first.work()
@@ -113,7 +114,7 @@ async def test_what_was_learnt_is_stored_and_found_again_by_the_next_process(
     assert set(ready.bands) == {key}
     assert ready.bands[key].status == "calibrating"
     again = Ready(ZONE)
-    second = Normals(database_url, again, 14)
+    second = Normals(as_role(database_url, "poller"), again, 14)
     await second.open()
     known = [(row, other) for row, other in zip(ready.bands[key].high, again.bands[key].high, strict=True)]
     assert all((a is None) == (b is None) and (a is None or a == pytest.approx(b)) for a, b in known)
@@ -141,7 +142,7 @@ async def test_a_load_that_has_gone_is_a_warning_that_says_what_is_usual(
     ready = Ready(ZONE, dict(bands))
     assert isinstance(bands[desk.check_id, CPU, ""], Band)
 
-    recorder = Recorder(database_url, 1, Spool(desk.spool, 1 << 20), desk.steady, normals=ready)
+    recorder = Recorder(as_role(database_url, "poller"), 1, Spool(desk.spool, 1 << 20), desk.steady, normals=ready)
     await recorder.open()
     desk.limits = (Limit(CPU, "", "warning", 0.8, None, None, 300, 0),)
     recorder.reconcile(desk.plan())

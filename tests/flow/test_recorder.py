@@ -18,6 +18,7 @@ from poller.plan import Limit
 from poller.recorder import Displaced, Unreadable
 from poller.spool import Spool
 from tests.flow.conftest import START, Desk, answered, silent
+from tests.roles import as_role
 
 
 def rows(engine: Engine, statement: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -220,7 +221,7 @@ async def test_rollups_say_least_mean_and_most_and_can_be_made_again(desk: Desk,
     for minute, reading in enumerate([answered(rtt=1.0), answered(rtt=2.0), silent(), answered(rtt=6.0)]):
         recorder.add(desk.round(minute, reading))
     await recorder.flush()
-    async with await psycopg.AsyncConnection.connect(desk.url, autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(as_role(desk.url, "poller"), autocommit=True) as connection:
         for _ in range(2):
             await roll_up(connection, moment(0) - timedelta(hours=2), moment(60))
     hour = moment(0).replace(minute=0, second=0)
@@ -236,7 +237,7 @@ async def test_old_partitions_go_whole_and_new_ones_are_there_in_time(desk: Desk
     recorder.add(desk.round(0, answered()))
     await recorder.flush()
     today = moment(0) + timedelta(days=31)
-    async with await psycopg.AsyncConnection.connect(desk.url, autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(as_role(desk.url, "poller"), autocommit=True) as connection:
         await make_partitions(connection, today)
         assert await retire(connection, moment(0) + timedelta(days=29), 30, 366) == []
         assert await retire(connection, today, 30, 366) == [f"raw_{moment(0):%Y%m%d}"]
@@ -304,7 +305,7 @@ async def test_what_was_told_long_ago_is_forgotten_and_what_was_told_lately_is_k
             )
         )
 
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(as_role(database_url, "poller"), autocommit=True) as connection:
         await retire(connection, datetime.now(UTC), 30, 366)
     with engine.connect() as connection:
         assert connection.execute(text("select count(*) from notice")).scalar_one() == 1

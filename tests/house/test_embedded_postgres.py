@@ -142,5 +142,5 @@ def test_a_second_server_on_the_same_cluster_is_refused_and_the_first_goes_on(cl
         assert second.wait(30) != 0
     finally:
         postgres.shut_down(second)
-    with psycopg.connect(host=str(cluster.sockets), user="pantau", dbname="postgres", connect_timeout=5) as connection:
+    with psycopg.connect(cluster.url.replace("///pantau?", "///postgres?"), connect_timeout=5) as connection:
         assert connection.execute("select 1").fetchone() == (1,)

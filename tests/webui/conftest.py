@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
-from config import webkey
+from config import database, webkey
 from config.settings import Settings
 from domain.clock import now
 from domain.inventory import Division, Host, HostGroup, Membership, Person, Window
@@ -38,12 +38,20 @@ SWITCHES = (
 
 
 @pytest.fixture
-def app(engine: Engine, place: Path) -> Iterator[Flask]:
+def web_engine(role_url: Callable[[str], str]) -> Iterator[Engine]:
+    """The web's own way into the database, with no more rights than it has in earnest."""
+    bound = database.engine(role_url("web"))
+    yield bound
+    bound.dispose()
+
+
+@pytest.fixture
+def app(web_engine: Engine, place: Path) -> Iterator[Flask]:
     """The application as it is served. Whatever a test does with it, no form changes anything without a row of audit."""
-    made = create_app(Settings(data=place), engine)
+    made = create_app(Settings(data=place), web_engine)
     webkey.create(place / "web.key")
     made.testing = False  # failures are pages here, as they are for people
-    with witnessed(engine) as silent:
+    with witnessed(web_engine) as silent:
         yield made
     assert not silent, f"changed something and left no row of audit: {', '.join(sorted(silent))}"
 
@@ -60,7 +68,7 @@ _digest = functools.cache(passwords.digest)
 @pytest.fixture
 def person(session: Session) -> Person:
     """Rina, who looks after this installation."""
-    rina = Person(login="rina", name="Rina", password_hash=_digest(PASSWORD))
+    rina = Person(login="rina", name="Rina", password_hash=_digest(PASSWORD), role="admin")
     session.add(rina)
     session.commit()
     return rina
@@ -168,7 +176,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def site(app: Flask, engine: Engine) -> Iterator[str]:
+def site(app: Flask, web_engine: Engine) -> Iterator[str]:
     """The application on a real socket; gives its address. At the end whoever is being answered still is answered."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -177,7 +185,7 @@ def site(app: Flask, engine: Engine) -> Iterator[str]:
     server.shutdown()
     thread.join(10)
     end = time.monotonic() + 10
-    while engine.pool.checkedout() and time.monotonic() < end:  # type: ignore[attr-defined]
+    while web_engine.pool.checkedout() and time.monotonic() < end:  # type: ignore[attr-defined]
         time.sleep(0.05)
     server.server_close()
 

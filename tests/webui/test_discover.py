@@ -250,7 +250,7 @@ def test_rows_come_in_while_one_looks_and_what_was_unticked_stays_unticked(
 
 
 def test_discovery_is_for_administrators(app: Flask, person: Person, session: Session, asked: Discovery) -> None:
-    person.role = "staff"
+    person.role = "none"
     session.commit()
     visitor = Visitor(app.test_client())
     assert visitor.login("rina", PASSWORD).status_code == 303

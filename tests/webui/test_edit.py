@@ -265,7 +265,7 @@ def test_a_silent_poller_is_told_after_a_few_seconds(
 def test_only_who_asked_for_a_test_may_read_it(
     app: Flask, rina: Visitor, session: Session, person: Person, host: Host
 ) -> None:
-    budi = Person(login="budi", name="Budi", password_hash=person.password_hash)
+    budi = Person(login="budi", name="Budi", password_hash=person.password_hash, role="admin")
     session.add(budi)
     session.commit()
     ladder(session, budi, host)

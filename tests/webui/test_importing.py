@@ -284,7 +284,7 @@ def test_every_heading_that_is_understood_means_one_thing() -> None:
 
 
 def test_import_is_for_administrators(app: Flask, person: Person, session: Session, town: Town) -> None:
-    person.role = "staff"
+    person.role = "none"
     session.commit()
     visitor = Visitor(app.test_client())
     assert visitor.login("rina", PASSWORD).status_code == 303

@@ -41,7 +41,7 @@ def events(session: Session, incident: Incident) -> list[str]:
 @pytest.fixture
 def budi(session: Session, person: Person) -> Person:
     """Somebody to hand things over to."""
-    other = Person(login="budi", name="Budi", password_hash=person.password_hash)
+    other = Person(login="budi", name="Budi", password_hash=person.password_hash, role="admin")
     session.add(other)
     session.commit()
     return other

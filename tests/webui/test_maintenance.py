@@ -262,7 +262,7 @@ def test_every_failure_is_told_to_a_script_in_json_whatever_it_says_it_likes(
     with pytest.MonkeyPatch.context() as broken:
         broken.setitem(app.view_functions, "windows_api.index", access.admin(lambda: 1 // 0))
         assert "written to the log" in problem(asked("GET", "/api/maintenance"), 500)
-    person.role = "staff"
+    person.role = "none"
     session.commit()
     assert "no right" in problem(asked("GET", "/api/maintenance"), 403)
 

@@ -168,13 +168,13 @@ def test_a_failure_of_ours_is_a_page_with_a_reference_and_no_traceback(
     assert reference[1] in caplog.text
 
 
-def test_while_the_database_is_away_a_page_says_since_when_and_comes_back(engine: Engine, rina: Visitor) -> None:
+def test_while_the_database_is_away_a_page_says_since_when_and_comes_back(web_engine: Engine, rina: Visitor) -> None:
     def away(*_: object) -> None:
         raise OperationalError("select", {}, Exception("server closed the connection"))
 
-    event.listen(engine, "before_cursor_execute", away)
+    event.listen(web_engine, "before_cursor_execute", away)
     first, second = rina.get("/"), rina.get("/machines")
-    event.remove(engine, "before_cursor_execute", away)
+    event.remove(web_engine, "before_cursor_execute", away)
     assert first.status_code == second.status_code == 503
     assert "The database is away" in first.text
     assert "Polling goes on" in first.text
@@ -288,10 +288,10 @@ def test_the_list_finds_by_name_address_group_and_state(busy: Town, rina: Visito
 
 
 def test_the_list_asks_as_many_questions_for_many_machines_as_for_few(
-    town: Town, rina: Visitor, engine: Engine
+    town: Town, rina: Visitor, web_engine: Engine
 ) -> None:
     asked: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda c, cur, statement, *rest: asked.append(statement))
+    event.listen(web_engine, "before_cursor_execute", lambda c, cur, statement, *rest: asked.append(statement))
     town.machine("first", "10.0.0.1")
     counted = []
     for more in (0, 40):
@@ -300,7 +300,7 @@ def test_the_list_asks_as_many_questions_for_many_machines_as_for_few(
         asked.clear()
         assert rina.get("/machines").status_code == 200
         counted.append(len(asked))
-    assert counted[0] == counted[1] <= 10  # one of them is the count of what could not be delivered
+    assert counted[0] == counted[1] <= 12  # who asks, whether a second factor is due, what could not be delivered: one each
 
 
 def test_a_thousand_machines_come_a_hundred_at_a_time_and_small(town: Town, rina: Visitor, session: Session) -> None:

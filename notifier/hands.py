@@ -1,0 +1,38 @@
+"""Puts a message into the hands of its channel: the sender, the address and the opened secrets, from rows as stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from config.vault import Opener, VaultError
+from domain.options import fill
+from notifier.channels import catalogue
+from notifier.channels.base import Hops, Message, Sending, Sent, Undelivered
+from probes.base import Keep
+
+DEADLINE = 20.0
+"""Seconds one message may take."""
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What every delivery needs: the key that opens channels' secrets, and what channels keep open."""
+
+    opener: Opener
+    keep: Keep = field(default_factory=Keep)
+
+    def deliver(self, message: Message, way: Mapping[str, Any], hops: Hops | None = None) -> Sent:
+        """Deliver by `way`: `kind`, `options`, `address`, and `sealed` secrets (or None) for `place`. Raises Undelivered."""
+        channel = catalogue().get(way["kind"])
+        if channel is None:
+            raise Undelivered(f"This Pantau knows no channel of the kind '{way['kind']}'.", "setup")
+        try:
+            sender, address = fill(channel.options, way["options"]), fill(channel.address, way["address"])
+            sealed = way["sealed"]
+            secret = json.loads(self.opener.open(bytes(sealed), way["place"])) if sealed else {}
+        except (ValueError, VaultError) as error:
+            raise Undelivered(str(error), "setup") from None
+        return channel.deliver(Sending(message, sender, secret, address, DEADLINE, self.keep, hops or Hops()))

@@ -1,0 +1,185 @@
+"""What operators and people in charge may do with the machines of their division, and with no others."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from domain.inventory import Check, Credential, Division, Host, Membership, Person, Threshold, Window
+from tests.webui.cast import PASSWORD, Visitor
+from tests.webui.conftest import _digest
+
+
+class Two:
+    """Two divisions, a machine each; Olga is operator of the first, Pia in charge of it."""
+
+    def __init__(self, session: Session, app: Flask) -> None:
+        self.session, self._app = session, app
+        self.own, self.foreign = Division(name="Gudang"), Division(name="Kasir")
+        self.mine = Host(name="pc-1", address="10.0.0.1", division=self.own)
+        self.other = Host(name="till-1", address="10.0.0.2", division=self.foreign)
+        self.root = Credential(name="root", kind="password", username="root", sealed=b"x", seal_id="1")
+        session.add_all([self.mine, self.other, self.root])
+        session.flush()
+        self.mine.checks.append(Check(kind="ssh", name="SSH", credential_id=self.root.id))
+        session.commit()
+
+    def somebody(self, login: str, *roles: str, everywhere: str = "none") -> Visitor:
+        memberships = [Membership(division=self.own, role=role) for role in roles]
+        self.session.add(
+            Person(
+                login=login,
+                name=login.title(),
+                password_hash=_digest(PASSWORD),
+                role=everywhere,
+                memberships=memberships,
+            )
+        )
+        self.session.commit()
+        visitor = Visitor(self._app.test_client())
+        assert visitor.login(login).status_code == 303
+        return visitor
+
+
+@pytest.fixture
+def two(session: Session, app: Flask) -> Two:
+    return Two(session, app)
+
+
+def fields(host: Host, **changed: str) -> dict[str, object]:
+    return {
+        "name": host.name, "address": host.address, "groups": "", "division": "Gudang", "site": "", "interval": "",
+        "attempts": "", "note": "", "runbook": "", "enabled": "yes", **changed,
+    }  # fmt: skip
+
+
+def test_an_operator_changes_a_machine_of_the_division_and_sees_no_other(two: Two) -> None:
+    olga = two.somebody("olga", "operator")
+    assert olga.post(f"/machines/{two.mine.id}/edit", fields(two.mine, note="moved")).status_code == 303
+    two.session.expire_all()
+    assert two.mine.note == "moved"
+    assert olga.get(f"/machines/{two.other.id}/edit").status_code == 404
+    assert "till-1" not in olga.get("/machines").text
+
+
+def test_an_operator_keeps_the_machine_in_a_division_of_theirs(two: Two) -> None:
+    olga = two.somebody("olga", "operator")
+    for elsewhere in ("Kasir", "", "Baru"):
+        answer = olga.post(f"/machines/{two.mine.id}/edit", fields(two.mine, division=elsewhere))
+        assert answer.status_code == 422
+        assert "Gudang" in answer.text
+    assert two.session.scalar(select(func.count()).select_from(Division)) == 2
+
+
+def test_an_operator_of_everything_moves_machines_anywhere(two: Two) -> None:
+    omar = two.somebody("omar", everywhere="operator")
+    assert omar.post(f"/machines/{two.mine.id}/edit", fields(two.mine, division="Kasir")).status_code == 303
+
+
+def test_a_stored_login_is_sent_nowhere_else_by_an_operator(two: Two) -> None:
+    olga = two.somebody("olga", "operator")
+    answer = olga.post(f"/machines/{two.mine.id}/edit", fields(two.mine, address="10.6.6.6"))
+    assert answer.status_code == 422
+    assert "Only an administrator" in answer.text
+    check = two.mine.checks[0]
+    page = f"/machines/{two.mine.id}/checks/{check.id}"
+    kept = {"name": "SSH", "credential": str(two.root.id), "interval": "", "deadline": "10", "enabled": "yes"}
+    assert olga.post(page, {**kept, "option-port": "2222"}).status_code == 422
+    assert olga.post(page, {**kept, "option-port": "2222", "do": "test"}).status_code == 422
+    assert olga.post(page, {**kept, "option-port": "22", "interval": "30"}).status_code == 303
+    new = f"/machines/{two.mine.id}/checks/new?kind=ssh"
+    assert f'value="{two.root.id}"' not in olga.get(new).text
+    assert olga.post(new, {**kept, "name": "again", "option-port": "22"}).status_code == 422
+
+
+def test_an_operator_who_types_the_login_may_use_it(two: Two) -> None:
+    from config import vault
+
+    settings = two._app.config["PANTAU"]
+    vault.create(settings.vault_key, settings.vault_public)
+    olga = two.somebody("olga", "operator")
+    typed = {
+        "name": "mine",
+        "credential": "",
+        "username": "olga",
+        "password": "a password of hers",
+        "deadline": "10",
+        "enabled": "yes",
+    }
+    done = olga.post(f"/machines/{two.mine.id}/checks/new?kind=ssh", {**typed, "option-port": "22"})
+    assert done.status_code == 303
+
+
+def test_a_limit_of_a_machine_is_the_operators_and_a_common_one_is_not(two: Two) -> None:
+    own = Threshold(host_id=two.mine.id, measure="system.cpu.utilization", state="warning", over=0.9)
+    foreign = Threshold(host_id=two.other.id, measure="system.cpu.utilization", state="warning", over=0.9)
+    everyones = Threshold(measure="system.uptime", state="warning", over=0.9)
+    two.session.add_all([own, foreign, everyones])
+    two.session.commit()
+    olga = two.somebody("olga", "operator")
+    page = f"/machines/{two.mine.id}/limits"
+    assert olga.get(page).status_code == 200
+    for row in (foreign, everyones):
+        assert olga.post(f"/limits/{row.id}/delete", {}, page).status_code == 404
+    assert olga.post(f"/limits/{own.id}/delete", {}, page).status_code == 303
+    assert olga.get("/limits").status_code == 403
+
+
+def test_whoever_is_in_charge_plans_maintenance_for_their_own_and_not_for_all(two: Two) -> None:
+    pia = two.somebody("pia", "pic")
+    page = pia.get("/maintenance/new").text
+    assert "pc-1" in page
+    assert "till-1" not in page
+    assert 'value="everything"' not in page
+    planned = {"kind": "weekly", "weekdays": "sat", "at": "22:00", "duration": "2h", "zone": "Asia/Jakarta", "note": ""}
+    for target, code in (
+        (f"host:{two.mine.id}", 303), (f"division:{two.own.id}", 303), (f"host:{two.other.id}", 422),
+        (f"division:{two.foreign.id}", 422), ("everything", 422),
+    ):  # fmt: skip
+        answer = pia.post("/maintenance/new", {**planned, "target": target})
+        assert answer.status_code == code, answer.text
+    assert (
+        pia.post(f"/machines/{two.mine.id}/maintenance", {"for": "1h"}, f"/machines/{two.mine.id}").status_code == 303
+    )
+    assert pia.post(f"/machines/{two.other.id}/maintenance", {"for": "1h"}, "/maintenance/new").status_code == 404
+
+
+def test_maintenance_of_others_is_not_ended_and_not_known(two: Two) -> None:
+    begin = {
+        "kind": "weekly",
+        "options": {"weekdays": ["sat"], "at": "22:00", "duration": 7200},
+        "zone": "Asia/Jakarta",
+    }
+    foreign, every = Window(**begin, host_id=two.other.id), Window(**begin, everything=True, note="all of it")
+    division = Window(**begin, division_id=two.own.id, note="ours")
+    two.session.add_all([foreign, every, division])
+    two.session.commit()
+    pia = two.somebody("pia", "pic")
+    page = pia.get("/maintenance").text
+    assert "ours" in page
+    assert "till-1" not in page
+    for row in (foreign, every):
+        assert pia.post(f"/maintenance/{row.id}/end", {"whole": "yes"}, "/maintenance/new").status_code == 404
+    assert pia.post(f"/maintenance/{division.id}/end", {"whole": "yes"}, "/maintenance").status_code == 303
+
+
+@pytest.mark.parametrize("role", ["viewer", "staff", "approver"])
+def test_who_only_watches_changes_nothing(two: Two, role: str) -> None:
+    one = two.somebody("sari", role)
+    page = one.get(f"/machines/{two.mine.id}").text
+    assert "pc-1" in page
+    for button in ("/edit", "/maintenance", "/look"):
+        assert f'"/machines/{two.mine.id}{button}"' not in page
+    for path in ("edit", "limits", "way", "checks/new", "delete"):
+        assert one.get(f"/machines/{two.mine.id}/{path}").status_code == 403, path
+    assert one.get("/machines/new").status_code == 403
+    assert one.post(f"/machines/{two.mine.id}/look", {}, "/").status_code == 403
+
+
+def test_a_viewer_of_everything_sees_every_machine(two: Two) -> None:
+    vera = two.somebody("vera", everywhere="viewer")
+    page = vera.get("/machines").text
+    assert "pc-1" in page
+    assert "till-1" in page
