@@ -210,7 +210,7 @@ def _read(draft: Draft, host: Host | None) -> dict[str, Any]:
                 gettext("Login for restarting it"),
                 "choice",
                 value=str(host.action_credential_id or "") if host else "",
-                choices=credentials.choices(("password", "ssh_key")),
+                choices=_logins(host),
                 help=gettext("Apart from the logins of its checks: no look ever uses it."),
             )
         ),
@@ -283,9 +283,17 @@ def _judge(draft: Draft, values: dict[str, Any], host: Host | None) -> None:
         values[name] = int(values[name]) if values[name] else None
 
 
+def _logins(host: Host | None) -> tuple[tuple[str, str], ...]:
+    """What may be chosen for restarting it; where a stored login goes is for administrators to say."""
+    kept = str(host.action_credential_id or "") if host is not None else ""
+    offered = credentials.choices(("password", "ssh_key"))
+    return tuple(one for one in offered if access.can(Right.ADMIN) or one[0] in ("", kept))
+
+
 def _kept_login(host: Host) -> bool:
     """Whether a secret that this person has not typed would follow the machine to another address."""
-    return not access.can(Right.ADMIN) and any(check.credential_id is not None for check in host.checks)
+    kept = [host.action_credential_id, *(check.credential_id for check in host.checks)]
+    return not access.can(Right.ADMIN) and any(one is not None for one in kept)
 
 
 def _divisions() -> list[str] | None:
