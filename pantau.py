@@ -507,7 +507,13 @@ def doctor(context: click.Context, as_json: bool) -> None:
     from config import selfcheck
     from probes import selftest
 
-    findings = selfcheck.findings(settings_from(context)) + [selfcheck.Finding(*f) for f in selftest.findings()]
+    settings = settings_from(context)
+    findings = selfcheck.findings(settings) + [selfcheck.Finding(*f) for f in selftest.findings()]
+    if any(f.code == "P005" and f.level == "ok" for f in findings):
+        from webui import caution
+
+        with open_session(settings) as session:
+            findings += [selfcheck.Finding(*f) for f in caution.findings(session, settings.zone)]
     if as_json:
         click.echo(json.dumps([f.as_json() for f in findings], ensure_ascii=False))
     else:
