@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from domain.inventory import Check, Credential, Host
+from domain.inventory import Check, Credential
 from probes.ssh import certificate
 from webui import sshkeys
 

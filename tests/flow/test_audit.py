@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -22,6 +24,7 @@ from domain import audit
 from domain.audit import Actor, Audit
 from domain.inventory import Check, Credential, Division, Host, HostGroup, Membership, Person, Setting
 from domain.table import Table
+from poller.chores import Chores
 
 UNWATCHED = {
     "addition": "made with an event that says what was added; its rows are the machines' own",
@@ -341,3 +344,20 @@ def test_memberships_are_found_under_the_person(rina: Session) -> None:
     row = rows(rina, "membership.made")[0]
     assert row.on == f"person:{budi.id}"
     assert row.detail["changed"]["role"] == [None, "pic"]
+
+
+def test_once_a_day_the_log_says_where_the_record_stands(
+    database_url: str, role_url: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    grow(database_url, 3)
+    checkpoint = verdict(database_url).checkpoint
+
+    async def hours() -> None:
+        chores = Chores(role_url("poller"), 7, 90)
+        await chores.hourly()
+        await chores.hourly()
+
+    with caplog.at_level("INFO", "poller"):
+        asyncio.run(hours())
+    told = [record.getMessage() for record in caplog.records if "audit stands" in record.getMessage()]
+    assert told == [f"The audit stands at {checkpoint}; check it with: pantau audit verify --checkpoint"]
