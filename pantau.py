@@ -740,6 +740,95 @@ def list_audit(context: click.Context, person: str, what: str, on: str, limit: i
             click.echo("".join(c if c.isprintable() else " " for c in line))
 
 
+# ---- tokens ----
+
+
+@cli.group()
+def token() -> None:
+    """Tokens with which programs use the API in somebody's name."""
+
+
+@token.command("make")
+@click.argument("login")
+@click.option("--name", required=True, help="What it is for.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    default=("read",),
+    show_default=True,
+    help="read, handle, edit or admin; may be repeated.",
+)
+@click.option(
+    "--days", type=click.IntRange(1, 366), default=90, show_default=True, help="After so many days it expires."
+)
+@click.pass_context
+def make_token(context: click.Context, login: str, name: str, scopes: tuple[str, ...], days: int) -> None:
+    """Make a token that acts for LOGIN, and print it: it is shown this once."""
+    from datetime import timedelta
+
+    from webui import bearer
+
+    with open_session(settings_from(context)) as session:
+        try:
+            _, made = bearer.make(session, _person(session, login), name, scopes, timedelta(days=days), "pantau token")
+        except bearer.Refused as refusal:
+            stop(refusal)
+        session.commit()
+        click.echo(made)
+
+
+@token.command("list")
+@click.argument("login", required=False)
+@click.pass_context
+def list_tokens(context: click.Context, login: str | None) -> None:
+    """The tokens that still open something, of LOGIN or of everybody."""
+    from sqlalchemy import select
+
+    from domain.inventory import Person
+    from webui import bearer
+
+    settings = settings_from(context)
+    with open_session(settings) as session:
+        people = [_person(session, login)] if login else session.scalars(select(Person).order_by(Person.login))
+        lines = [
+            f"{row.id:>5}  pantau_{row.hint}…  {person.login:<16} {','.join(row.scopes):<20} until"
+            f" {_local(row.expires_at, settings.zone)}  {row.name}"
+            for person in people
+            for row in bearer.alive(session, person.id)
+        ]
+        for line in lines or ["No token opens anything."]:
+            click.echo("".join(c if c.isprintable() else " " for c in line))
+
+
+@token.command("revoke")
+@click.argument("number", type=click.IntRange(1, 2**31 - 1))
+@click.pass_context
+def revoke_token(context: click.Context, number: int) -> None:
+    """Let the token of this NUMBER (as `pantau token list` tells) open nothing any more."""
+    from domain.tokens import ApiToken
+    from webui import bearer
+
+    with open_session(settings_from(context)) as session:
+        row = session.get(ApiToken, number)
+        if row is None or row.revoked_at is not None:
+            stop(f"there is no token {number} that could be revoked.")
+        bearer.revoke(session, row)
+        session.commit()
+        click.echo(f"Revoked: {row.name}.")
+
+
+def _person(session: Any, login: str) -> Any:
+    from sqlalchemy import select
+
+    from domain.inventory import Person
+
+    found = session.scalar(select(Person).where(Person.login == login.lower(), Person.active))
+    if found is None:
+        stop(f"there is nobody '{login}' who may log in.")
+    return found
+
+
 # ---- maintenance ----
 
 

@@ -42,7 +42,7 @@ TOLD = ("delivery", "escalation", "mark")
 ASKED = ("discovery", "found", "job", "look")
 """What the web asks of the poller."""
 IDENTITY = (
-    "half_login", "login_attempt", "membership", "parked_form", "passkey", "person", "portrait", "recovery_code", "session",
+    "answered", "api_token", "half_login", "login_attempt", "membership", "parked_form", "passkey", "person", "portrait", "recovery_code", "session",
     "spent_challenge", "totp",
 )
 """What people log in with."""
@@ -122,6 +122,8 @@ def grant(bound: Connection) -> None:
             _open(connection, role, table, may)
         if role in QUEUED:
             _queue(connection, role)
+        if role == "reader":
+            _report(connection)
 
 
 def _close(connection: psycopg.Connection, role: str) -> None:
@@ -162,6 +164,13 @@ def _columns(connection: psycopg.Connection, table: str, hidden: str) -> sql.Com
         [table, hidden],
     ).fetchall()
     return sql.SQL(", ").join(sql.Identifier(column) for (column,) in rows)
+
+
+def _report(connection: psycopg.Connection) -> None:
+    """The views of the schema `report`, made for whoever reads by SQL (docs/grafana.md)."""
+    who = sql.Identifier(name("reader"))
+    connection.execute(sql.SQL("grant usage on schema report to {}").format(who))
+    connection.execute(sql.SQL("grant select on all tables in schema report to {}").format(who))
 
 
 def _queue(connection: psycopg.Connection, role: str) -> None:

@@ -10,7 +10,8 @@ import domain.identity
 import domain.inventory
 import domain.recipients
 import domain.records
-import domain.requests  # noqa: F401 - importing declares the tables
+import domain.requests
+import domain.tokens  # noqa: F401 - importing declares the tables
 from domain.table import Table
 
 LOCK = 0x50414E54  # any constant: two `pantau up` on one database take turns

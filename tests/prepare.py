@@ -17,6 +17,7 @@ PROGRAMS = {
     "/usr/bin/chromium": "chromium",
     "/usr/bin/busybox": "busybox",
     "/usr/bin/ps": "procps",
+    "/usr/bin/curl": "curl",
     "/usr/bin/winrmcp": "winrmcp",
     "/usr/sbin/mariadbd": "mariadb-server",
     "/usr/bin/redis-server": "redis-server",

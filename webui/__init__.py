@@ -11,6 +11,7 @@ from config import database
 from config.settings import Settings
 from webui import (
     access,
+    api,
     assets,
     audited,
     auditing,
@@ -50,6 +51,7 @@ from webui import (
     profile,
     proof,
     push,
+    ready,
     registering,
     rotas,
     routes,
@@ -63,6 +65,7 @@ from webui import (
     store,
     stream,
     thresholds,
+    tokens,
     topology,
     trials,
     uploads,
@@ -97,6 +100,7 @@ BLUEPRINTS = (
     second.blueprint,
     entry.blueprint,
     sessions.blueprint,
+    tokens.blueprint,
     setup.blueprint,
     edit.blueprint,
     checks.blueprint,
@@ -111,6 +115,7 @@ BLUEPRINTS = (
     trials.blueprint,
     routes.blueprint,
     push.blueprint,
+    ready.blueprint,
     policies.blueprint,
     rotas.blueprint,
     deliveries.blueprint,
@@ -140,6 +145,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
     app.context_processor(_known)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    app.register_blueprint(api.blueprint())
     access.install(app)
     proof.install(app)
     second.install(app)

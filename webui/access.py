@@ -18,7 +18,7 @@ from domain import inventory, rights
 from domain.clock import now
 from domain.inventory import Host, Person, Session
 from domain.rights import Right
-from webui import audited, cookies, faults, store
+from webui import audited, bearer, cookies, faults, store
 from webui.language import gettext
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -276,7 +276,9 @@ def _shows_token() -> bool:
 def _turn_away() -> Plain:
     """To the first run while there is nobody, else to the login page, and back here afterwards; a script is told so."""
     if faults.for_scripts():
-        return faults.problem(401, gettext("Please log in."))
+        answer = faults.problem(401, gettext("Please log in."))
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
     if not anybody():
         return redirect(url_for("setup.account"))
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
@@ -286,7 +288,15 @@ def _turn_away() -> Plain:
 
 
 def _recognise() -> Person | None:
-    """The person whose session this browser names, if it is alive; being seen is written once a minute."""
+    """The person whose session this browser names, if it is alive; being seen is written once a minute.
+
+    Where a token is shown, it alone says who asks: a request is never two people.
+    """
+    if bearer.shown():
+        program = bearer.recognise()
+        if program is not None:
+            store.ask_as(program.id)
+        return program
     token = cookies.read("session")
     if not token:
         return None

@@ -315,7 +315,7 @@ class _Work:
             "interval_s": look.interval, "deadline_s": look.deadline, "enabled": look.enabled, "reachability": look.feeds,
         }  # fmt: skip
         if row is None:
-            options = _stored(look)
+            options = stored(look)
             host.checks.append(Check(kind=look.kind, name=look.name, options=options, credential=credential, **values))
             yield f"+ check {host.name}/{look.name}"
             return
@@ -327,7 +327,7 @@ class _Work:
         before, after = _meant(look, row.options), _meant(look, look.options)
         if before != after:
             edits += [_said(name, before.get(name), after[name]) for name in after if before.get(name) != after[name]]
-            row.options = {**_stored(look), **{name: row.options[name] for name in hidden & set(row.options)}}
+            row.options = {**stored(look), **{name: row.options[name] for name in hidden & set(row.options)}}
         if edits:
             yield f"~ check {host.name}/{look.name}: {', '.join(edits)}"
 
@@ -461,7 +461,7 @@ def _meant(look: Look, values: dict[str, Any]) -> dict[str, Any]:
     return {name: getattr(filled, name) for name in shown}
 
 
-def _stored(look: Look) -> dict[str, Any]:
+def stored(look: Look) -> dict[str, Any]:
     """The options as they are kept: what differs from the default, in the option's own type."""
     usual = {o.name: o.default for o in describe(look.probe.options)}
     meant = _meant(look, look.options)

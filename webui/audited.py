@@ -25,8 +25,14 @@ def actor() -> Actor:
     return Actor(
         someone.id if someone is not None else None,
         someone.name if someone is not None else "",
-        (request.remote_addr or "")[:60],
+        f"{request.remote_addr or ''}{_program()}"[:120],
     )
+
+
+def _program() -> str:
+    """The token a program came in with, as its person knows it."""
+    token = g.get("token")
+    return f" token {token.hint}" if token is not None else ""
 
 
 def note(what: str, on: str = "", *, by: Person | None = None, **detail: Any) -> None:

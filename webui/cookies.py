@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from typing import Any
 
 from flask import request
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.wrappers import Response
 
@@ -28,6 +29,12 @@ class Flashes(SecureCookieSessionInterface):
             serializer=self.serializer,
             signer_kwargs={"key_derivation": self.key_derivation, "digest_method": hashlib.sha256},
         )
+
+    def open_session(self, app: Any, request: Any) -> SecureCookieSession | None:
+        """What the cookie says; who brings none needs no key, and is answered while the database is away."""
+        if not request.cookies.get(self.get_cookie_name(app)):
+            return self.session_class()
+        return super().open_session(app, request)
 
     def get_cookie_name(self, app: object) -> str:
         """Bound to this very host where TLS allows it."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import BadRequest
 
-from webui import cookies
+from webui import bearer, cookies, faults
 from webui.language import lazy_gettext
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -44,7 +44,7 @@ def token() -> str:
 
 def check() -> None:
     """Refuse (400) an unsafe request without our token, or one that a browser says comes from another site."""
-    if request.method in SAFE:
+    if request.method in SAFE or _no_browser():
         return
     if getattr(current_app.view_functions.get(request.endpoint or ""), "__no_csrf__", False):
         return
@@ -53,6 +53,11 @@ def check() -> None:
     offered = request.headers.get("X-CSRF-Token") or request.form.get("csrf", "")
     if not _ours(offered):
         raise BadRequest(str(REFUSED))
+
+
+def _no_browser() -> bool:
+    """Whether a program asks: with a token, which no other site's page can send; or with nothing, and gets nothing."""
+    return bearer.shown() or (faults.for_scripts() and not cookies.read("session"))
 
 
 def _ours(offered: str) -> bool:

@@ -70,16 +70,7 @@ def index() -> str:
     session, person = store.session(), access.person()
     whole = access.can(Right.ADMIN)
     chosen = _chosen(whole)
-    wanted = (
-        select(Delivery, Notice, Host.name, Person.name, Channel.name, Route)
-        .join(Notice, Notice.id == Delivery.notice_id)
-        .outerjoin(Host, Host.id == Notice.host_id)
-        .outerjoin(Person, Person.id == Delivery.person_id)
-        .outerjoin(Channel, Channel.id == Delivery.channel_id)
-        .outerjoin(Route, Route.id == Delivery.route_id)
-    )
-    if not whole:
-        wanted = wanted.where(Delivery.person_id == person.id)
+    wanted = found_by(whole)
     for only in chosen:
         wanted = wanted.where(only)
     before = _number("before")
@@ -115,23 +106,47 @@ def again() -> Response:
     ids = [one] if one else request.form.getlist("delivery")
     chosen: ColumnElement[bool] = Delivery.id.in_([int(id) for id in ids if id.isascii() and id.isdigit() and len(id) < 18])  # fmt: skip
     if request.form.get("do") == "dead":
-        chosen = (Delivery.state == "dead") & (Delivery.made_at > now() - RECENT)
-    changed = (
-        update(Delivery)
-        .where(chosen, Delivery.state.in_(AGAIN), Delivery.route_id.is_not(None))
-        .values(state="waiting", due_at=now(), attempts=0, leased_until=None, detail="")
-        .returning(Delivery.id)
-    )
-    done = len(list(session.scalars(changed)))
-    if done:
-        audited.note("delivery.again", count=done)
-    store.announce("inventory")
+        chosen = every_dead()
+    done = retry(chosen)
     session.commit()
     if done:
         flash(gettext("Messages that are tried again now: %(count)s.", count=done), "good")
     else:
         flash(gettext("Nothing was left to send again: it was sent, or its address is gone."), "bad")
     return redirect(access.onward(request.form.get("next") or url_for("deliveries.index")), 303)
+
+
+def found_by(whole: bool) -> Any:
+    """The columns of Row: one's own messages, or with `whole` everybody's."""
+    wanted = (
+        select(Delivery, Notice, Host.name, Person.name, Channel.name, Route)
+        .join(Notice, Notice.id == Delivery.notice_id)
+        .outerjoin(Host, Host.id == Notice.host_id)
+        .outerjoin(Person, Person.id == Delivery.person_id)
+        .outerjoin(Channel, Channel.id == Delivery.channel_id)
+        .outerjoin(Route, Route.id == Delivery.route_id)
+    )
+    return wanted if whole else wanted.where(Delivery.person_id == access.person().id)
+
+
+def every_dead() -> ColumnElement[bool]:
+    """What could not be delivered in the last days."""
+    return (Delivery.state == "dead") & (Delivery.made_at > now() - RECENT)
+
+
+def retry(chosen: ColumnElement[bool]) -> int:
+    """Try these again where there is still an address; how many. The caller commits."""
+    changed = (
+        update(Delivery)
+        .where(chosen, Delivery.state.in_(AGAIN), Delivery.route_id.is_not(None))
+        .values(state="waiting", due_at=now(), attempts=0, leased_until=None, detail="")
+        .returning(Delivery.id)
+    )
+    done = len(list(store.session().scalars(changed, execution_options={"synchronize_session": False})))
+    if done:
+        audited.note("delivery.again", count=done)
+    store.announce("inventory")
+    return done
 
 
 def dead() -> int:

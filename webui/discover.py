@@ -137,12 +137,8 @@ def show(discovery_id: str) -> Response | str | tuple[str, int]:
 def stop(discovery_id: str) -> Response:
     """Stop looking; what was found stays."""
     discovery = _own(discovery_id)
-    if discovery.done_at is None and discovery.stop_at is None:
-        discovery.stop_at = now()
-        if discovery.beat_at is None:  # nobody has begun: nobody needs to end it
-            discovery.done_at = now()
-        audited.note("discovery.stopped", f"discovery:{discovery.id}")
-        store.session().commit()
+    end(discovery)
+    store.session().commit()
     return redirect(url_for("discover.show", discovery_id=discovery.id), 303)
 
 
@@ -153,20 +149,37 @@ def _ask(found: addresses.Pasted, rate: float, trace: bool, chosen: set[int], co
         kept = logins.keep(login, logins.name_for(login))
         database.flush()
         credentials.append(kept.id)
+    row = ask(found, rate, trace, set(credentials))
+    database.commit()
+    return row.id
+
+
+def ask(found: addresses.Pasted, rate: float, trace: bool, credentials: set[int]) -> Discovery:
+    """Ask the poller to look through these addresses; the caller commits."""
     row = Discovery(
         id=str(uuid.uuid4()),
         asked_by=access.person().id,
         addresses=list(found.addresses),
         names=found.names,
         rate=rate,
-        credentials=credentials,
+        credentials=sorted(credentials),
         trace=trace,
     )
-    database.add(row)
-    audited.note("discovery.asked", f"discovery:{row.id}", addresses=len(found.addresses), credentials=credentials)
+    store.session().add(row)
+    audited.note(
+        "discovery.asked", f"discovery:{row.id}", addresses=len(found.addresses), credentials=sorted(credentials)
+    )
     announce("asked", row.id)
-    database.commit()
-    return row.id
+    return row
+
+
+def end(discovery: Discovery) -> None:
+    """Look no further; what was found stays. The caller commits."""
+    if discovery.done_at is None and discovery.stop_at is None:
+        discovery.stop_at = now()
+        if discovery.beat_at is None:  # nobody has begun: nobody needs to end it
+            discovery.done_at = now()
+        audited.note("discovery.stopped", f"discovery:{discovery.id}")
 
 
 def _page(discovery: Discovery, rows: list[Row], wrong: str) -> str:

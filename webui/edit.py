@@ -260,7 +260,7 @@ def _judge(draft: Draft, values: dict[str, Any], host: Host | None) -> None:
     except ValueError as error:
         reason = str(error)
         draft.blame("address", reason[:1].upper() + reason[1:])
-    if host is not None and values["address"] != host.address and _kept_login(host):
+    if host is not None and values["address"] != host.address and kept_login(host):
         draft.blame("address", gettext("A stored login goes there. Only an administrator may send it elsewhere."))
     if (own := _divisions()) is not None and values["division"] not in own:
         draft.blame(
@@ -290,7 +290,7 @@ def _logins(host: Host | None) -> tuple[tuple[str, str], ...]:
     return tuple(one for one in offered if access.can(Right.ADMIN) or one[0] in ("", kept))
 
 
-def _kept_login(host: Host) -> bool:
+def kept_login(host: Host) -> bool:
     """Whether a secret that this person has not typed would follow the machine to another address."""
     kept = [host.action_credential_id, *(check.credential_id for check in host.checks)]
     return not access.can(Right.ADMIN) and any(one is not None for one in kept)

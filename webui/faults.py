@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from threading import Lock
+from typing import Any
 
 from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
@@ -147,7 +148,7 @@ def _broken(error: Exception) -> Response:
     )
 
 
-def problem(code: int, sentence: str, **more: str) -> Response:
+def problem(code: int, sentence: str, **more: Any) -> Response:
     """What a script is told of a failure: problem details in JSON (RFC 9457), `detail` being the sentence."""
     answer = jsonify(status=code, title=HTTPStatus(code).phrase, detail=sentence, **more)
     answer.status_code, answer.mimetype = code, "application/problem+json"
@@ -165,7 +166,8 @@ def show(fault: Fault, error: Exception | None = None) -> Response:
     if error is not None:
         log.error("Request failed, reference %s: %s %s", reference, request.method, request.path, exc_info=error)
     if for_scripts():
-        return problem(fault.code, fault.text or f"{fault.title}.", reference=reference)
+        said = fault.text or f"{fault.title}."
+        return problem(fault.code, said, **({"reference": reference} if fault.code >= 500 else {}))
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
         answer = jsonify(error=f"{fault.title}. {fault.text}", reference=reference)
     else:

@@ -13,7 +13,7 @@ from domain.clock import now
 from domain.inventory import Division, Host, Person
 from domain.records import Incident, StateInterval, Track
 from domain.rights import Right
-from webui import access, board, handling, store, trouble
+from webui import access, board, cases, handling, store, trouble
 from webui.handling import Refused
 from webui.language import gettext
 from webui.trouble import Case, Filter
@@ -56,7 +56,7 @@ def index() -> str:
 def show(incident_id: int) -> str:
     """What happened, what was done, what next."""
     moment, session, visible = now(), store.session(), access.visible(access.person())
-    one = _case(incident_id)
+    one = cases.seen(incident_id)
     branches, members = trouble.tree(session, one.row, visible)
     whole = trouble.one(session, visible, one.row.merged_into) if one.row.merged_into else None
     return render_template(
@@ -106,7 +106,7 @@ def acknowledge(incident_id: int) -> Response:
 @access.may(Right.HANDLE)
 def hand_over(incident_id: int) -> Response:
     """Somebody else is on it from now on."""
-    case = _case(incident_id)
+    case = cases.seen(incident_id)
     to = store.session().get(Person, request.form.get("to", 0, int))
     if to is None or not handling.may(store.session(), case.row, to):
         abort(404)
@@ -154,7 +154,7 @@ def close(incident_id: int) -> Response:
 @access.may(Right.HANDLE)
 def merge(incident_id: int) -> Response:
     """It has the cause of another incident."""
-    into = _case(request.form.get("into", 0, int)).row
+    into = cases.seen(request.form.get("into", 0, int)).row
 
     def act(incident: Incident, person: Person) -> None:
         handling.merge(store.session(), incident, into, person, now())
@@ -178,31 +178,16 @@ def _do(
     incident_id: int, act: Callable[[Incident, Person], None], said: str, undo: str = "", others: tuple[int, ...] = ()
 ) -> Response:
     """One change of one incident, locked while it is made together with `others`; then back to where the button was."""
-    session = store.session()
-    for one in {incident_id, *others}:
-        if not handling.may(session, _case(one).row, access.person()):
-            abort(403)
-    locked = select(Incident).where(Incident.id.in_({incident_id, *others})).order_by(Incident.id).with_for_update()
-    fresh = session.scalars(locked.execution_options(populate_existing=True))  # what was read before may be old by now
-    incident = next(one for one in fresh.all() if one.id == incident_id)
     try:
-        act(incident, access.person())
+        cases.change(incident_id, act, *others)
     except Refused as refusal:
-        session.rollback()
+        store.session().rollback()
         flash(str(refusal), "bad")
     else:
-        store.announce("incident", str(incident_id))
-        session.commit()
+        store.session().commit()
         flash(said, f"undo {url_for(undo, incident_id=incident_id)}" if undo else "good")
     home = url_for("incidents.show", incident_id=incident_id)
     return redirect(access.onward(request.form.get("next") or home), 303)
-
-
-def _case(incident_id: int) -> Case:
-    found = trouble.one(store.session(), access.visible(access.person()), incident_id)
-    if found is None:
-        abort(404)
-    return found
 
 
 def _chosen() -> Filter:

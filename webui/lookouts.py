@@ -100,7 +100,7 @@ def _work(row: Lookout | None) -> Response | str | tuple[str, int]:
             Field("enabled", gettext("Call it"), "check", value="yes" if row is None or row.enabled else "")
         ),
     }
-    if draft.good and not _callable(values["url"]):
+    if draft.good and not callable_(values["url"]):
         draft.blame("url", gettext("This takes the address of a page, beginning with http or https."))
     if draft.good:
         kept = row or Lookout()
@@ -115,7 +115,8 @@ def _work(row: Lookout | None) -> Response | str | tuple[str, int]:
     return page if request.method == "GET" else (page, 422)
 
 
-def _callable(url: str) -> bool:
+def callable_(url: str) -> bool:
+    """Whether this can be called at all: the address of a page."""
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url

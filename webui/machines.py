@@ -89,9 +89,13 @@ def _curve(points: list[float | None]) -> Markup:
 
 
 def _matching(found: list[Machine], any_state: bool = False) -> list[Machine]:
-    """The machines that the words typed and the chip chosen leave over."""
-    words = _query().lower().split()
-    states = set() if any_state else {_status()} - {""}
+    return matching(found, _query(), "" if any_state else _status())
+
+
+def matching(found: list[Machine], query: str, status: str) -> list[Machine]:
+    """The machines that the words typed and the chip chosen (none: empty) leave over."""
+    words = query.lower().split()
+    states = {status} - {""}
     named = {w.removeprefix("status:") for w in words if w.startswith("status:") and len(w) > 7}
     texts = [w for w in words if not w.startswith("status:")]
     return [

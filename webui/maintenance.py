@@ -47,11 +47,7 @@ SENTENCES = (
 def index() -> str:
     """Running now, coming, and what was."""
     at = now()
-    only = None
-    if (reach := access.divisions(Right.SEE)) is not None:
-        own = select(Host.id).where(access.within(Right.SEE))
-        only = Window.host_id.in_(own) | Window.division_id.in_(reach)
-    running, coming, over = windows.listed(store.session(), at, only)
+    running, coming, over = windows.listed(store.session(), at, known())
     return render_template(
         "maintenance/index.html",
         active="maintenance.index",
@@ -111,7 +107,7 @@ def end(window_id: int) -> Response:
     """End it now; a repeated one only for this time, unless all of it is meant."""
     session = store.session()
     row = session.get(Window, window_id, options=[joinedload(Window.host)], with_for_update={"of": Window})
-    if row is None or not _seen(row):
+    if row is None or not seen(row):
         abort(404)
     if not theirs(row):
         abort(403)
@@ -190,19 +186,28 @@ def _aim(text: str) -> tuple[str, int | None]:
     table = windows.TARGETS.get(kind)
     if table is None or not (id.isascii() and id.isdigit() and len(id) < 10):
         raise ValueError(gettext("Please choose what it is for."))
-    found = store.session().scalar(select(table.id).where(table.id == int(id), _within(kind)))
+    found = store.session().scalar(select(table.id).where(table.id == int(id), within(kind)))
     if found is None:
         raise ValueError(gettext("What it was for is gone; choose again."))
     return kind, found
 
 
-def _seen(row: Window) -> bool:
+def seen(row: Window) -> bool:
     """Whether this person may know of it, as on the page that lists them."""
     wanted = select(Host.id).where(Host.id == row.host_id, access.within(Right.SEE))
     return access.can(Right.SEE) or theirs(row) or store.session().scalar(wanted) is not None
 
 
-def _within(kind: str) -> ColumnElement[bool]:
+def known() -> ColumnElement[bool] | None:
+    """Which windows this person may know of: on their machines, on their divisions; None: all."""
+    reach = access.divisions(Right.SEE)
+    if reach is None:
+        return None
+    own = select(Host.id).where(access.within(Right.SEE))
+    return Window.host_id.in_(own) | Window.division_id.in_(reach)
+
+
+def within(kind: str) -> ColumnElement[bool]:
     """Which targets of this kind this person may plan for: their machines, their divisions; the rest takes every machine."""
     if kind == "host":
         return access.within(Right.MAINTAIN)
@@ -223,7 +228,7 @@ def theirs(row: Window) -> bool:
         return access.can(Right.MAINTAIN)
     kind = next(kind for kind in windows.TARGETS if getattr(row, f"{kind}_id") is not None)
     table = windows.TARGETS[kind]
-    wanted = select(table.id).where(table.id == getattr(row, f"{kind}_id"), _within(kind))
+    wanted = select(table.id).where(table.id == getattr(row, f"{kind}_id"), within(kind))
     return store.session().scalar(wanted) is not None
 
 
@@ -235,7 +240,7 @@ def _sentence(error: ValueError) -> str:
 def _form(typed: MultiDict[str, str], wrong: str, coming: list[Span] | tuple[()], said: str = "") -> str:
     session = store.session()
     choices = [
-        (title, [(f"{kind}:{id}", name) for id, name in session.execute(select(table.id, table.name).where(_within(kind)).order_by(table.name))])
+        (title, [(f"{kind}:{id}", name) for id, name in session.execute(select(table.id, table.name).where(within(kind)).order_by(table.name))])
         for kind, table, title in (
             ("host", Host, gettext("Machines")),
             ("group", HostGroup, gettext("Groups")),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from flask import Blueprint, abort, flash, redirect, render_template, url_for
 from sqlalchemy import delete, exists, select
@@ -11,10 +10,10 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import Addition, Division, Host, HostGroup, Site, host_in_group
-from webui import access, audited, documents, looks, store
+from webui import access, audited, documents, entries, looks, store
 from webui.documents import Document, DocumentError
 from webui.language import gettext
-from webui.written import Group, Machine
+from webui.written import Machine
 
 blueprint = Blueprint("additions", __name__, url_prefix="/additions")
 
@@ -26,7 +25,7 @@ FIRST_LOOKS = 200
 def preview(machines: Sequence[Machine]) -> list[str]:
     """What `add` would change, a line a change; nothing is. Raises DocumentError with one sentence."""
     with store.session().begin_nested() as tried:
-        lines, _ = _apply(machines)
+        lines, _ = entries.make_true(machines)
         tried.rollback()
     store.session().expire_all()
     return lines
@@ -36,9 +35,9 @@ def add(how: str, machines: Sequence[Machine]) -> Addition:
     """Make the inventory say so, and remember how it was. Raises DocumentError, after which the caller rolls back."""
     database = store.session()
     names = [machine.name for machine in machines]
-    before = _entries(names)
-    lines, made = _apply(machines)
-    after = _entries(names)
+    before = entries.named(names)
+    lines, made = entries.make_true(machines)
+    after = entries.named(names)
     row = Addition(
         how=how,
         made_by=access.person().id,
@@ -60,7 +59,7 @@ def add(how: str, machines: Sequence[Machine]) -> Addition:
 
 def changed_since(row: Addition) -> list[str]:
     """The machines of this addition that somebody edited, renamed or deleted since."""
-    present = _entries(row.after)
+    present = entries.named(row.after)
     return [name for name, entry in row.after.items() if present.get(name) != entry]
 
 
@@ -84,7 +83,7 @@ def undo(row: Addition) -> None:
         )
     old = [Machine.model_validate(entry) for entry in row.before.values() if entry is not None]
     if old:
-        list(documents.apply(database, Document(version=1, hosts=tuple(old)), _no_secret, local=False))
+        list(documents.apply(database, Document(version=1, hosts=tuple(old)), entries.no_secret, local=False))
     database.flush()
     # Thousands go in one statement; whatever hangs on them goes by the tables' own rules.
     database.execute(delete(Host).where(Host.name.in_(new)), execution_options={"synchronize_session": False})
@@ -143,28 +142,6 @@ def take_back(addition_id: int) -> Response:
     return redirect(url_for("additions.show", addition_id=addition_id), 303)
 
 
-def _apply(machines: Sequence[Machine]) -> tuple[list[str], dict[str, list[str]]]:
-    database = store.session()
-    wanted = dict.fromkeys(name for machine in machines for name in machine.groups)
-    known = set(database.scalars(select(HostGroup.name).where(HostGroup.name.in_(wanted))))
-    divisions = {machine.division for machine in machines if machine.division}
-    old = set(database.scalars(select(Division.name).where(Division.name.in_(divisions))))
-    standing = {machine.site for machine in machines if machine.site}
-    there = set(database.scalars(select(Site.name).where(Site.name.in_(standing))))
-    groups = [name for name in wanted if name not in known]
-    document = Document(version=1, groups=tuple(Group(name=name) for name in groups), hosts=tuple(machines))
-    lines = list(documents.apply(database, document, _no_secret, local=False))
-    return lines, {"groups": groups, "divisions": sorted(divisions - old), "sites": sorted(standing - there)}
-
-
-def _entries(names: Iterable[str]) -> dict[str, Any]:
-    """These machines as they are, as entries of a document; those that do not exist are left out."""
-    wanted = set(names)
-    store.session().expire_all()
-    written = documents.export(store.session(), wanted).model_dump(by_alias=True, mode="json")
-    return {entry["name"]: entry for entry in written["hosts"] or ()}
-
-
 def _leaning_on(names: Sequence[str]) -> list[str]:
     """Machines that are not among these and have one of them as their parent."""
     gone = set(names)
@@ -177,7 +154,3 @@ def _row(addition_id: int) -> Addition:
     if found is None:
         abort(404)
     return found
-
-
-def _no_secret(_content: bytes, _place: str) -> bytes:
-    raise DocumentError("Machines that are added together bring no secrets.")  # and no entry of theirs can

@@ -158,11 +158,17 @@ def normal(host_id: int) -> Response:
 
 
 def _demand(host_id: int | None) -> None:
-    """A machine's own limit is for whoever may edit the machine, what many have in common for administrators."""
     if host_id is not None:
         access.host(host_id, Right.EDIT)
-    elif not access.can(Right.ADMIN):
+    elif not theirs(host_id):
         abort(404)
+
+
+def theirs(host_id: int | None) -> bool:
+    """A machine's own limit is for whoever may edit the machine, what many have in common for administrators."""
+    if host_id is None:
+        return access.can(Right.ADMIN)
+    return store.session().scalar(select(Host.id).where(Host.id == host_id, access.within(Right.EDIT))) is not None
 
 
 def measured(hosts: Sequence[Host]) -> Known:

@@ -119,18 +119,40 @@ def listed(
     session: Session, visible: ColumnElement[bool], chosen: Filter, at: datetime
 ) -> tuple[list[Case], list[Case]]:
     """(open, closed in the last week), worst and longest first, newest first. Those under another one are left out."""
-    wanted = [visible, Incident.merged_into.is_(None)]
+    wanted = [visible, Incident.merged_into.is_(None), *_narrowed(chosen)]
+    going = [] if chosen.state == "closed" else _cases(session, [*wanted, Incident.closed_at.is_(None)])
+    over = [] if chosen.state == "open" else _cases(session, [*wanted, Incident.closed_at > at - WEEK])
+    going.sort(key=lambda one: (_rank(one.row.state), one.row.since))
+    over.sort(key=lambda one: one.row.closed_at or at, reverse=True)
+    return going, over
+
+
+def paged(
+    session: Session, visible: ColumnElement[bool], chosen: Filter, before: int, count: int, whole: bool
+) -> list[Case]:
+    """So many, newest first, those before the one with the number `before` (0: from the newest).
+
+    Those under another one are left out unless `whole`.
+    """
+    wanted = [visible, *_narrowed(chosen)]
+    if before:
+        wanted.append(Incident.id < before)
+    if not whole:
+        wanted.append(Incident.merged_into.is_(None))
+    if chosen.state:
+        wanted.append(Incident.closed_at.is_(None) if chosen.state == "open" else Incident.closed_at.is_not(None))
+    return _cases(session, wanted, (Incident.id.desc(),), count)
+
+
+def _narrowed(chosen: Filter) -> list[ColumnElement[bool]]:
+    wanted: list[ColumnElement[bool]] = []
     if chosen.owner is not None:
         wanted.append(Incident.owner_id == chosen.owner if chosen.owner else Incident.owner_id.is_(None))
     if chosen.machine is not None:
         wanted.append(Incident.host_id == chosen.machine)
     if chosen.division is not None:
         wanted.append(Host.division_id == chosen.division)
-    going = [] if chosen.state == "closed" else _cases(session, [*wanted, Incident.closed_at.is_(None)])
-    over = [] if chosen.state == "open" else _cases(session, [*wanted, Incident.closed_at > at - WEEK])
-    going.sort(key=lambda one: (_rank(one.row.state), one.row.since))
-    over.sort(key=lambda one: one.row.closed_at or at, reverse=True)
-    return going, over
+    return wanted
 
 
 def one(session: Session, visible: ColumnElement[bool], incident_id: int) -> Case | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from babel import dates
@@ -138,6 +138,40 @@ def find(session: Session, kind: str, name: str) -> tuple[str, int | None]:
     if found is None:
         raise ValueError(f"there is no {kind} '{name}'.")
     return kind, found
+
+
+def aimed(session: Session, asked: Mapping[str, Any]) -> tuple[str, int | None]:
+    """What a script's request is for: exactly one of `host`, `group`, ... by name. Raises ValueError with one sentence."""
+    named = [kind for kind in (*TARGETS, "everything") if asked.get(kind)]
+    if len(named) != 1:
+        raise ValueError("name exactly one of host, group, division, site and everything.")
+    value = asked[named[0]]
+    if named[0] == "everything" and value is not True:
+        raise ValueError("'everything' is true or left out.")
+    if named[0] != "everything" and not isinstance(value, str):
+        raise ValueError(f"'{named[0]}' is a name.")
+    return find(session, named[0], str(value))
+
+
+def ruled(asked: Mapping[str, Any], at: datetime, zone: str) -> Rule:
+    """When a script's request is: `for` so long from `at` on, or the fields of its `kind`; `zone` where it says none.
+
+    Raises ValueError with one sentence.
+    """
+    zone = str(asked.get("zone") or zone)
+    own = {*TARGETS, "everything", "note", "for", "zone", "kind"}
+    if "for" in asked:
+        strange = sorted(set(asked) - own)
+        if strange:
+            raise ValueError(f"'for' begins now and takes no '{strange[0]}'.")
+        return calendar.once(at, at + calendar.length(str(asked["for"])), zone=zone)
+    options = {key: value for key, value in asked.items() if key not in own}
+    for key in ("duration", "lasts"):
+        if isinstance(options.get(key), str):
+            options[key] = calendar.length(options[key]).total_seconds()
+    if asked.get("kind", "once") == "once" and "until" in options:
+        options.setdefault("from", at.astimezone(UTC).isoformat())
+    return calendar.read(str(asked.get("kind", "once")), options, zone)
 
 
 def target(row: Window) -> str:

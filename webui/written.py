@@ -14,7 +14,19 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from domain import calendar
 from domain.calendar import Rule
@@ -87,18 +99,37 @@ def _yes(value: Any) -> Any:
     return value
 
 
-Name = Annotated[str, BeforeValidator(_name)]
+_LENGTH = WithJsonSchema(
+    {
+        "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^(\d+(\.\d+)?[smhd])+$"}],
+        "description": "A number of seconds, or text such as 90s, 5m, 1h30m.",
+    }
+)
+Name = Annotated[
+    str,
+    BeforeValidator(_name),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": r"^\S([^\n\t]*\S)?$"}),
+]
 Yes = Annotated[bool, BeforeValidator(_yes)]
 Number = Annotated[float, BeforeValidator(_number)]
 Few = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=20)]
-Span = Annotated[float, BeforeValidator(seconds), PlainSerializer(spoken)]
-Pace = Annotated[Span, Field(ge=1, le=86400)]
+Span = Annotated[float, BeforeValidator(seconds), PlainSerializer(spoken), _LENGTH]
+Pace = Annotated[Span, Field(ge=1, le=86400), _LENGTH]
 
 
 class Part(BaseModel):
     """Anything a document is made of: an unknown key is an error, never a silent nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Bare(Part):
+    """What may also be written as a bare name."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        whole = handler(schema)
+        return whole if handler.mode == "serialization" else {"anyOf": [whole, {"type": "string"}]}
 
 
 class Limit(Part):
@@ -110,8 +141,8 @@ class Limit(Part):
     over: Number | None = None
     under: Number | None = None
     clear: Number | None = None
-    for_: Annotated[Span, Field(ge=0, le=86400 * 30)] = Field(default=300, alias="for")
-    clear_for: Annotated[Span, Field(ge=0, le=86400 * 30)] = 0
+    for_: Annotated[Span, Field(ge=0, le=86400 * 30), _LENGTH] = Field(default=300, alias="for")
+    clear_for: Annotated[Span, Field(ge=0, le=86400 * 30), _LENGTH] = 0
 
     @field_validator("measure", mode="before")
     @classmethod
@@ -162,7 +193,16 @@ def _say_source(source: Source) -> Any:
     return {source.how: source.place} if source.place else source.how
 
 
-SecretSource = Annotated[Source, BeforeValidator(_source), PlainSerializer(_say_source)]
+def _place(key: str) -> dict[str, Any]:
+    return {"type": "object", "properties": {key: {"type": "string"}}, "required": [key], "additionalProperties": False}
+
+
+SecretSource = Annotated[
+    Source,
+    BeforeValidator(_source),
+    PlainSerializer(_say_source),
+    WithJsonSchema({"anyOf": [{"enum": ["kept", "prompt"]}, _place("env"), _place("file")]}),
+]
 
 
 class Login(Part):
@@ -190,7 +230,7 @@ class Login(Part):
         return self
 
 
-class Group(Part):
+class Group(Bare):
     """A named set of machines, with the thresholds they share. May be written as the bare name."""
 
     name: Name
@@ -206,7 +246,7 @@ class Section(Group):
     """A division, with the thresholds its machines share. May be written as the bare name."""
 
 
-class Place(Part):
+class Place(Bare):
     """A site: a place where machines stand. May be written as the bare name."""
 
     name: Name
@@ -242,7 +282,7 @@ class Place(Part):
         return self
 
 
-class Look(Part):
+class Look(Bare):
     """A check: one way the machine is looked at. `options` are the probe's own."""
 
     kind: str
@@ -250,7 +290,7 @@ class Look(Part):
     options: dict[str, Any] = {}
     credential: Name | None = None
     interval: Pace | None = None
-    deadline: Annotated[Span, Field(ge=0.1, le=300)] = 10
+    deadline: Annotated[Span, Field(ge=0.1, le=300), _LENGTH] = 10
     reachability: Yes | None = None
     enabled: Yes = True
 

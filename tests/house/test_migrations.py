@@ -12,7 +12,8 @@ import domain.identity
 import domain.inventory
 import domain.recipients
 import domain.records
-import domain.requests  # noqa: F401
+import domain.requests
+import domain.tokens  # noqa: F401
 from config import migrate
 from config.database import DatabaseError, listening
 from domain.table import Table

@@ -36,6 +36,8 @@ def witnessed(engine: Engine) -> Iterator[set[str]]:
         if connection.scalar(text("select pg_current_xact_id_if_assigned()")) is None:
             return  # nothing was written
         connection.execute(text("set constraints all immediate"))
+        if connection.scalar(text("select exists (select from api_token where used_at >= now())")):
+            return  # that a program came in is counted by itself, before it does anything
         if connection.scalar(text("select exists (select from parked_form where parked_at >= now())")):
             return  # nothing was done yet: the form waits until its sender has shown who they are
         if not connection.scalar(text("select exists (select from audit where at >= now())")):
