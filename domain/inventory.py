@@ -250,9 +250,9 @@ def fetched_wrong(source: str) -> str:
     return ""
 
 
-def next_id(session: OrmSession) -> int:
-    """The id of a credential that is about to be made: its secret is sealed for it."""
-    found = session.scalar(select(func.nextval(func.pg_get_serial_sequence("credential", "id"))))
+def next_id(session: OrmSession, table: str = "credential") -> int:
+    """The id of a row that is about to be made: its secret is sealed for it."""
+    found = session.scalar(select(func.nextval(func.pg_get_serial_sequence(table, "id"))))
     assert found is not None
     return int(found)
 

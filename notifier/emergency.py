@@ -20,7 +20,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from notifier.channels.base import Message, Severity, Undelivered
-from notifier.hands import Hands
+from notifier.hands import PLACE, Hands
 from notifier.speech import Speech
 
 _log = logging.getLogger("notifier")
@@ -28,13 +28,13 @@ AFTER = timedelta(seconds=60)
 """How long PostgreSQL must be away before it is told: a restart is none."""
 AGAIN = timedelta(seconds=60)
 """Between two tries to tell it to those who could not be told yet."""
-ADMINS = """
-select r.id, r.address, c.kind, c.options, encode(c.sealed, 'hex') as sealed, 'channel:' || c.seal_id as place,
+ADMINS = f"""
+select r.id, r.address, c.kind, c.options, encode(c.sealed, 'hex') as sealed, {PLACE},
  coalesce(r.language, p.language) as language, coalesce(r.zone, p.zone) as zone
 from route r join channel c on c.id = r.channel_id join person p on p.id = r.person_id
 where r.enabled and r.gone_at is null and r.verified_at is not null and c.enabled and p.active and p.role = 'admin'
 order by r.id
-"""
+"""  # noqa: S608 - our own words
 
 
 @dataclass

@@ -13,6 +13,11 @@ from notifier.channels import catalogue
 from notifier.channels.base import Hops, Message, Sending, Sent, Undelivered
 from probes.base import Keep
 
+PLACE = (
+    "case when strpos(c.seal_id, '/') = 0 or starts_with(c.seal_id, c.id || '/') then 'channel:' || c.seal_id"
+    " else 'of another row' end as place"
+)
+"""SQL: where a channel's secrets open. With a seal_id that was moved from another row they open nowhere."""
 DEADLINE = 20.0
 """Seconds one message may take."""
 

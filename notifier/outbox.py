@@ -25,7 +25,7 @@ from domain.audience import Hours
 from domain.lasttold import Lately, Marked, Pending, Plan, Taste, plan, stands
 from domain.rights import Right
 from notifier.channels.base import Message, Sent, Undelivered
-from notifier.hands import DEADLINE, Hands
+from notifier.hands import DEADLINE, PLACE, Hands
 from notifier.house import reach
 from notifier.queue import Waker
 
@@ -48,11 +48,11 @@ from delivery d join notice n on n.id = d.notice_id left join incident i on i.id
 join route r on r.id = d.route_id left join person p on p.id = r.person_id left join host h on h.id = n.host_id
 where d.route_id = %s and d.state in ('waiting', 'sending') order by d.id for update of d
 """  # noqa: S608 - our own words
-ROUTE = """
-select r.*, c.kind, c.options, c.sealed, 'channel:' || c.seal_id as place, c.enabled as channel_on, coalesce(p.active, true) as active,
+ROUTE = f"""
+select r.*, c.kind, c.options, c.sealed, {PLACE}, c.enabled as channel_on, coalesce(p.active, true) as active,
  coalesce(r.language, p.language) as spoken, coalesce(r.zone, p.zone) as clock
 from route r join channel c on c.id = r.channel_id left join person p on p.id = r.person_id where r.id = %s
-"""
+"""  # noqa: S608 - our own words
 
 
 class Words(Protocol):

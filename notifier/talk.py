@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from config.settings import Settings
-from domain import clock
+from domain import audit, clock
 from domain.rights import Right
 from notifier.bot import Asked, Bot, Chat, Heard, Left, Linked, Moved, Person, Pressed
 from notifier.channels.base import Undelivered
@@ -196,6 +196,10 @@ class Talk:
             "insert into incident_event (incident_id, at, kind, person_id, data) values (%s, %s, 'acknowledged', %s, %s)",
             [incident, now, known["id"], Jsonb({"until": None, "note": ""})],
         )
+        audit.write(
+            cursor.connection, "incident.acknowledged", person_id=known["id"], person=known["name"], source="telegram",
+            on=f"incident:{incident}",
+        )  # fmt: skip
         return speech.gettext("You have it in hand.")
 
     def _mute(self, cursor: Cursor[Any], known: Row, chat: Chat, speech: Speech) -> str:

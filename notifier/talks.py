@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
 from config.settings import Settings
-from config.vault import Opener, VaultError
+from config.vault import Opener, VaultError, place
 from notifier.bot import Bot
 from notifier.channels.base import Undelivered
 from notifier.channels.telegram import Options
@@ -58,7 +58,7 @@ class Talks:
     def _listen(self, row: dict[str, Any], stop: threading.Event) -> None:
         pause = PAUSE
         try:
-            secret = json.loads(self._opener.open(bytes(row["sealed"]), f"channel:{row['seal_id']}"))
+            secret = json.loads(self._opener.open(bytes(row["sealed"]), place("channel", row["id"], row["seal_id"])))
             bot = Bot(str(secret.get("token", "")), self._keep, Options(**row["options"]).api)
         except (VaultError, ValueError, TypeError) as error:
             _log.error("The bot cannot listen: %s", error)

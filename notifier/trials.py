@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool
 
 from domain import clock
 from notifier.channels.base import Hop, Hops, Message, Undelivered
+from notifier.hands import PLACE
 from notifier.outbox import ROUTE, Outbox
 from notifier.speech import Speech
 
@@ -49,8 +50,8 @@ class Trial:
             if row["route_id"] is not None:
                 self._way |= cursor.execute(ROUTE, [row["route_id"]]).fetchone() or {}
             elif "channel" in asked:
-                stored = "select kind, options, sealed, 'channel:' || seal_id as place from channel where id = %s"
-                self._way |= cursor.execute(stored, [asked["channel"]]).fetchone() or {}
+                stored = f"select c.kind, c.options, c.sealed, {PLACE} from channel c where c.id = %s"  # noqa: S608 - a constant
+                self._way |= cursor.execute(stored.encode(), [asked["channel"]]).fetchone() or {}
         if row["sealed"]:
             self._way |= {"sealed": row["sealed"], "place": f"trial:{row['id']}"}
 

@@ -54,6 +54,8 @@ class _Secrets:
 
     def needed(self, login: Login, row: Credential | None, where: str) -> bool:
         """Whether the secret of `login` must be read now."""
+        if row is not None and row.fetched_from and login.secret.how == "kept":
+            raise DocumentError(f"{where} is fetched from elsewhere, so there is no secret here to keep.")
         if row is None or row.kind != login.kind:
             if login.secret.how == "kept":
                 has = "is new" if row is None else f"was of kind {row.kind}"
@@ -222,6 +224,9 @@ class _Work:
 
     def _credential(self, login: Login, where: str) -> Iterator[str]:
         row = self._credentials.get(login.name)
+        if login.secret.how == "fetch":
+            yield from self._fetched(row, login, where)
+            return
         if not self._secrets.needed(login, row, where):
             assert row is not None
             yield from _edit(row, f"credential {login.name}", {"username": login.username})
@@ -241,7 +246,23 @@ class _Work:
             ]
             line = f"~ credential {login.name}: {', '.join(edits)}"
         row.sealed, row.seal_id, row.source, row.changed_at = sealed, seal_id, login.secret.stored, now()
+        row.fetched_from = row.public_key = ""
+        row.certificate = row.certificate if row.kind == "ssh_key" else ""
         yield line
+
+    def _fetched(self, row: Credential | None, login: Login, where: str) -> Iterator[str]:
+        """A credential whose secret is kept elsewhere."""
+        if login.kind == "snmp_v3" or login.passphrase is not None:
+            raise DocumentError(f"{where}: a secret of two parts cannot be fetched; enter it here.")
+        values = {"kind": login.kind, "username": login.username, "fetched_from": login.secret.place}
+        if row is not None:
+            yield from _edit(row, f"credential {login.name}", values)
+            row.sealed, row.seal_id, row.source = b"", "", "typed"
+            return
+        row = Credential(name=login.name, sealed=b"", seal_id="", source="typed", **values)
+        self._credentials[login.name] = row
+        self._session.add(row)
+        yield f"+ credential {login.name}"
 
     def _host(self, machine: Machine, where: str) -> Iterator[str]:
         values = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets as random
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +15,7 @@ from werkzeug.wrappers import Response
 
 from config import vault
 from domain.deliveries import Delivery
+from domain.inventory import next_id
 from domain.recipients import Channel, Route
 from notifier.channels import catalogue
 from notifier.channels.base import Channel as Kind
@@ -209,14 +209,15 @@ def _keep(
 ) -> Channel | None:
     """Store it; None where another has the name, or the vault cannot be used."""
     database = store.session()
-    channel = row or Channel(kind=kind.kind, seal_id=random.token_hex(16))
+    channel = row or Channel(id=next_id(database, "channel"), kind=kind.kind, seal_id="")
     channel.name, channel.enabled = name, on
     channel.options = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
     try:
         if secret:
             sealer = vault.sealer(store.settings().notifier_public)
-            channel.seal_id = random.token_hex(16)
-            channel.sealed = sealer.seal(json.dumps(secret).encode(), f"channel:{channel.seal_id}")
+            channel.seal_id = vault.new_place(channel.id)
+            place = vault.place("channel", channel.id, channel.seal_id)
+            channel.sealed = sealer.seal(json.dumps(secret).encode(), place)
         database.add(channel)
         store.announce("inventory")
         database.commit()

@@ -153,6 +153,9 @@ def _limits(rows: Iterable[Threshold]) -> tuple[Limit, ...]:
 
 
 def _login(row: Credential) -> Login:
+    if row.fetched_from:
+        fetched = Source(how="fetch", place=row.fetched_from)
+        return Login.model_validate({"name": row.name, "kind": row.kind, "username": row.username, "secret": fetched})
     how, _, place = row.source.partition(":")
     source = (
         Source(how="env" if how == "env" else "file", place=place) if how in ("env", "file") else Source(how="kept")

@@ -30,7 +30,7 @@ from pydantic_core import CoreSchema
 
 from domain import calendar
 from domain.calendar import Rule
-from domain.inventory import CREDENTIALS
+from domain.inventory import CREDENTIALS, fetched_wrong
 from domain.options import describe, fill
 from domain.thresholds import Level
 from probes import catalogue
@@ -166,9 +166,12 @@ class Limit(Part):
 
 
 class Source(Part):
-    """Where a secret comes from: `kept` (stays what it is), `prompt` (asked for), `env` or `file` with `place`."""
+    """Where a secret comes from: `kept` (stays what it is), `prompt` (asked for), `env` or `file` with `place`.
 
-    how: Literal["kept", "prompt", "env", "file"]
+    `fetch` stores nothing: the poller gets it at each use from `place` (inventory.FETCHED).
+    """
+
+    how: Literal["kept", "prompt", "env", "file", "fetch"]
     place: str = ""
 
     @property
@@ -186,7 +189,13 @@ def _source(value: Any) -> Any:
         how, place = next(iter(value.items()))
         if how in ("env", "file") and isinstance(place, str) and place.strip() and "\0" not in place:
             return Source(how=how, place=place.strip())
-    raise ValueError("is one of: {env: NAME}, {file: PATH}, prompt, kept (the secret itself is never written here)")
+        if how == "fetch" and isinstance(place, str):
+            if wrong := fetched_wrong(place):
+                raise ValueError(f"cannot be fetched: {wrong.rstrip('.')}")
+            return Source(how="fetch", place=place)
+    raise ValueError(
+        "is one of: {env: NAME}, {file: PATH}, {fetch: PLACE}, prompt, kept (the secret itself is never written here)"
+    )
 
 
 def _say_source(source: Source) -> Any:

@@ -440,3 +440,20 @@ def test_maintenance_goes_by_pruning_only_and_what_happens_once_is_left_alone(ha
 def test_wrong_maintenance_is_one_sentence_and_changes_nothing(hand: Hand, change: tuple[str, str], says: str) -> None:
     hand.apply("version: 1\ngroups: [servers]\nhosts: [{name: web1, address: 192.0.2.7}]\n")
     assert says in hand.refused(WINDOW.replace(*change))
+
+
+def test_a_secret_kept_elsewhere_is_only_a_place_and_comes_out_as_it_went_in(hand: Hand) -> None:
+    written = doc(
+        "credentials: [{name: db, kind: password, username: u, secret: {fetch: 'vault:secret/prod/db#password'}}]\n"
+    )
+    assert hand.apply(written)[0] == "+ credential db"
+    row = hand.session.scalars(select(Credential)).one()
+    assert (row.fetched_from, row.sealed) == ("vault:secret/prod/db#password", b"")
+    assert hand.apply(documents.dump(documents.export(hand.session))) == []
+    assert hand.apply(written.replace("#password", "#other"))[0].startswith("~ credential db: fetched_from")
+    kept = written.replace("{fetch: 'vault:secret/prod/db#password'}", "kept")
+    assert "fetched from elsewhere" in hand.refused(kept)
+    for place in ("env:DATABASE_URL", "file:x", "vault:x", "s3cret"):
+        assert "cannot be fetched" in hand.refused(written.replace("vault:secret/prod/db#password", place))
+    snmp = written.replace("kind: password", "kind: snmp_v3")
+    hand.refused(snmp.replace("name: db", "name: other"))
