@@ -320,6 +320,13 @@ def _recognise() -> Person | None:
     return recognised
 
 
+def again() -> Person | None:
+    """Whoever is behind this request, recognised anew: one that lasts outlives its session, or a right of its person."""
+    g.person = _recognise()
+    someone: Person | None = g.person
+    return someone
+
+
 def still_in() -> bool:
     """Whether the session of this request is still alive, asked anew; no connection is held afterwards."""
     alive = _recognise() is not None

@@ -15,9 +15,14 @@ from typing import Any
 
 import psycopg
 from flask import Blueprint, Flask, Response, current_app, request, stream_with_context
+from sqlalchemy import Select, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from config import database
+from domain.inventory import Host
+from domain.records import Incident, IncidentMember
+from domain.requests import Discovery, Look, Trial
+from domain.rights import Right
 from webui import access, store
 
 _log = logging.getLogger("web")
@@ -171,7 +176,7 @@ def _lines(hub: Hub, client: Client) -> Iterator[str]:
                     yield "event: ended\ndata: session\n\n"
                     return
                 trusted = now
-            for topic in changed:
+            for topic in _theirs(changed):
                 yield f"id: {next(hub.number)}\nevent: changed\ndata: {topic}\n\n"
             if changed:
                 quiet = now
@@ -181,6 +186,50 @@ def _lines(hub: Hub, client: Client) -> Iterator[str]:
                 quiet = now
     finally:
         hub.leave(client)
+
+
+def _theirs(topics: list[str]) -> list[str]:
+    """Those of the topics that are this person's to know of, asked anew for each event; no connection is held afterwards.
+
+    That something happens to a machine, an incident or a look tells that it exists.
+    """
+    named = {topic: topic.partition(":") for topic in topics}
+    asked = {kind: {rest for one, _, rest in named.values() if one == kind} for kind in ("machine", "incident", "look")}
+    if not any(asked.values()):
+        return topics
+    try:
+        if access.again() is None:
+            return []
+        session, found = store.session(), set[str]()
+        for kind, ids in asked.items():
+            found |= {f"{kind}:{id}" for id in session.scalars(_visible(kind, ids))} if ids else set()
+    except SQLAlchemyError:
+        return []
+    finally:
+        store.session().close()
+    return [topic for topic in topics if named[topic][0] not in asked or topic in found]
+
+
+def _visible(kind: str, ids: set[str]) -> Select[Any]:
+    """The ids of this kind, as texts, that whoever listens may know of."""
+    person = access.person()
+    if kind == "look":
+        looks = select(Look.id).where(Look.id.in_(ids), Look.asked_by == person.id)
+        return looks.union_all(
+            select(Discovery.id).where(Discovery.id.in_(ids), Discovery.asked_by == person.id),
+            select(Trial.id).where(Trial.id.in_(ids), Trial.asked_by == person.id),
+        )  # type: ignore[return-value]
+    numbers = [int(id) for id in ids if id.isascii() and id.isdigit() and len(id) < 10]
+    if kind == "machine":
+        return select(Host.id).where(Host.id.in_(numbers), access.visible(person))
+    if access.can(Right.SEE):
+        return select(Incident.id).where(Incident.id.in_(numbers))
+    visible = access.visible(person)
+    behind = exists().where(IncidentMember.incident_id == Incident.id, IncidentMember.host_id == Host.id, visible)
+    return select(Incident.id).where(
+        Incident.id.in_(numbers),
+        exists().where(Host.id == Incident.host_id, visible) | behind,
+    )
 
 
 def _trusted() -> bool:

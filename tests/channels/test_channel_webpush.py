@@ -187,7 +187,9 @@ def test_a_key_pair_is_fresh_and_any_form_of_it_is_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", ["", "nonsense", fresh_pair()[1], "-----BEGIN PRIVATE KEY-----\nxx\n-----END PRIVATE KEY-----"]
+    "secret",
+    ["", "nonsense", fresh_pair()[1], "-----BEGIN PRIVATE KEY-----\nxx\n-----END PRIVATE KEY-----"],
+    ids=("none", "nonsense", "another", "damaged"),
 )
 def test_another_private_key_is_for_an_admin_to_mend(secret: str) -> None:
     with provider(Reply(201, b"")) as service:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+
 import pytest
+import requests
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from domain.inventory import Check, Credential, Division, Host, Membership, Person, Threshold, Window
@@ -183,3 +187,23 @@ def test_a_viewer_of_everything_sees_every_machine(two: Two) -> None:
     page = vera.get("/machines").text
     assert "pc-1" in page
     assert "till-1" in page
+
+
+def test_a_stream_tells_nothing_of_what_one_may_not_know_of(two: Two, site: str, engine: Engine) -> None:
+    pia = two.somebody("pia", "pic")
+    cookie = pia.client.get_cookie("pantau-session")
+    assert cookie is not None
+    topics = f"topic=machine:{two.mine.id}&topic=machine:{two.other.id}"
+    with requests.get(f"{site}/events?{topics}", cookies={cookie.key: cookie.value}, stream=True, timeout=20) as stream:
+        lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
+        heard: list[str] = []
+        for line in lines:  # once PostgreSQL is listened to everything is told to have changed; then what really does
+            heard.append(line)
+            if "data: machine" in line:
+                break
+        told = json.dumps({"hosts": [two.other.id, two.mine.id], "changed": []})
+        with engine.begin() as connection:
+            connection.execute(text("select pg_notify('recorded', :told)"), {"told": told})
+        heard += list(itertools.islice(lines, 4))
+    assert f"data: machine:{two.mine.id}" in heard[-4:]
+    assert f"data: machine:{two.other.id}" not in heard
