@@ -16,6 +16,10 @@ from domain.rights import Right
 from tests.webui.cast import PASSWORD, Visitor
 from webui import access, passwords
 
+OWN = {
+    "people.logout", "portrait.keep", "portrait.remove", "profile.details", "profile.password", "proof.page", "push.subscribe", "push.unsubscribe", "routes.add", "routes.delete", "routes.edit", "routes.index", "routes.test", "routes.verify", "second.add_key", "second.app_page", "second.codes", "second.remove_app", "second.remove_key", "second.rename_key", "sessions.end", "sessions.end_others",
+}  # fmt: skip
+
 
 def test_every_route_declares_who_may_open_it(app: Flask) -> None:
     rules = {name: access.rule_of(view) for name, view in app.view_functions.items()}
@@ -24,6 +28,17 @@ def test_every_route_declares_who_may_open_it(app: Flask) -> None:
     assert public == {
         "assets.give", "people.login", "people.passkey", "passkeys.challenge", "second.step", "people.appearance", "status.healthz", "ready.readyz", "heard.call", "push.manifest", "push.worker", "rotas.calendar",
     }  # fmt: skip
+
+
+def test_what_anybody_logged_in_may_change_is_their_own(app: Flask) -> None:
+    """Read this list before adding to it: a viewer, and whoever is in no division at all, may press these."""
+    own = {
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if access.rule_of(app.view_functions[rule.endpoint]) == access.SIGNED_IN
+        and (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}
+    }
+    assert own == OWN
 
 
 def test_a_route_without_a_rule_keeps_the_application_from_starting(app: Flask) -> None:

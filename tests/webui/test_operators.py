@@ -11,7 +11,9 @@ from flask import Flask
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
+from domain.clock import now
 from domain.inventory import Check, Credential, Division, Host, Membership, Person, Threshold, Window
+from domain.records import Incident
 from tests.webui.cast import PASSWORD, Visitor
 from tests.webui.conftest import _digest
 
@@ -180,6 +182,11 @@ def test_who_only_watches_changes_nothing(two: Two, role: str) -> None:
         assert one.get(f"/machines/{two.mine.id}/{path}").status_code == 403, path
     assert one.get("/machines/new").status_code == 403
     assert one.post(f"/machines/{two.mine.id}/look", {}, "/").status_code == 403
+    row = Incident(subject=f"host:{two.mine.id}", host_id=two.mine.id, state="down", since=now(), opened_at=now())
+    two.session.add(row)
+    two.session.commit()
+    took = one.post(f"/incidents/{row.id}/note", {"text": "x"}, f"/incidents/{row.id}" if role == "staff" else "/")
+    assert took.status_code == (303 if role == "staff" else 403)
 
 
 def test_a_viewer_of_everything_sees_every_machine(two: Two) -> None:
