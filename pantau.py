@@ -268,6 +268,45 @@ def web(context: click.Context) -> None:
     server.run(settings)
 
 
+# ---- people ----
+
+
+@cli.group()
+def person() -> None:
+    """People, for an administrator who cannot log in."""
+
+
+@person.command("reset")
+@click.argument("login")
+@click.option("--second-factor", "factors", is_flag=True, help="Take the second factor away too.")
+@click.pass_context
+def reset_person(context: click.Context, login: str, factors: bool) -> None:
+    """Print a link by which LOGIN chooses a new password. It opens once, for 30 minutes."""
+    from sqlalchemy import delete, select
+
+    from domain import audit, tickets
+    from domain.identity import Passkey, RecoveryCode, Totp
+    from domain.inventory import Person
+
+    settings = settings_from(context)
+    with open_session(settings) as session:
+        someone = session.scalar(select(Person).where(Person.login == login.strip().lower()))
+        if someone is None:
+            stop(f"there is nobody who logs in as '{login}'.")
+        if not someone.active:
+            stop(f"{someone.name} may not log in; an administrator switches that on under People.")
+        token = tickets.make(session, someone, "reset")
+        if factors:
+            for table in (Totp, RecoveryCode, Passkey):
+                session.execute(delete(table).where(table.person_id == someone.id))
+        detail = {"name": someone.name, "factors": factors}
+        audit.write(session, "person.reset", on=f"person:{someone.id}", detail=detail)
+        session.commit()
+        click.echo(
+            f"{someone.name} chooses a new password here, once, within 30 minutes:\n{settings.home()}/in/{token}"
+        )
+
+
 # ---- database ----
 
 

@@ -43,7 +43,7 @@ ASKED = ("discovery", "found", "job", "look")
 """What the web asks of the poller."""
 IDENTITY = (
     "answered", "api_token", "half_login", "login_attempt", "membership", "parked_form", "passkey", "person", "portrait", "recovery_code", "session",
-    "spent_challenge", "totp",
+    "spent_challenge", "ticket", "totp",
 )
 """What people log in with."""
 HIDDEN = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, LargeBinary, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -103,3 +103,21 @@ class Portrait(Table):
     stamp: Mapped[str]
     image: Mapped[bytes] = mapped_column(LargeBinary)
     drawn_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Ticket(Table):
+    """A link that lets somebody choose a password, once. `id` is the SHA-256 (hex) of the token in the link.
+
+    `kind` is `invite` for somebody new (seven days) or `reset` for a password that was lost (thirty minutes).
+    """
+
+    __tablename__ = "ticket"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    made_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (CheckConstraint("kind in ('invite', 'reset')", name="kind"),)

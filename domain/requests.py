@@ -99,7 +99,8 @@ class Trial(Table):
     """A test message somebody is waiting for. The web inserts it, the notifier answers, the page follows (NOTIFY `trial`).
 
     `route_id` is the address it goes to; or `asked` is {"kind", "options", "address"} of a channel not saved yet, with
-    `sealed` secrets for `trial:<id>`, or {"channel": id, "address"}. `answer` grows: {"hops": [{"name", "ok", "detail",
+    `sealed` secrets for `trial:<id>`, or {"channel": id, "address"}; with "letter" (`invite` or `reset`) it
+    is a letter to one person, and `sealed` holds its {"link"} for `trial:<id>`. `answer` grows: {"hops": [{"name", "ok", "detail",
     "took": s}], "sent": true | false, "sentence": what to do}.
     """
 

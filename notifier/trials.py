@@ -52,7 +52,7 @@ class Trial:
             elif "channel" in asked:
                 stored = f"select c.kind, c.options, c.sealed, {PLACE} from channel c where c.id = %s"  # noqa: S608 - a constant
                 self._way |= cursor.execute(stored.encode(), [asked["channel"]]).fetchone() or {}
-        if row["sealed"]:
+        if row["sealed"] and not asked.get("letter"):
             self._way |= {"sealed": row["sealed"], "place": f"trial:{row['id']}"}
 
     def run(self) -> None:
@@ -73,7 +73,12 @@ class Trial:
         code = str(self._row["asked"].get("code", ""))
         language = route.get("spoken") or route.get("language") or "en"
         speech = Speech(language if language in ("en", "id") else "en", route.get("clock") or self._outbox.zone)
-        if code:
+        letter, link = str(self._row["asked"].get("letter", "")), ""
+        if letter:
+            title, text = self._letter(letter, speech)
+            sealed = bytes(self._row["sealed"] or b"")
+            link = str(json.loads(self._outbox.hands.opener.open(sealed, f"trial:{self._row['id']}"))["link"])
+        elif code:
             title = speech.gettext("Your code for Pantau: %(code)s", code=code)
             text = speech.gettext(
                 "Type this code on the page that asked for it. If nobody of you asked for it, ignore this message."
@@ -83,8 +88,19 @@ class Trial:
             text = speech.gettext("If you can read this, Pantau reaches you here.")
         return Message(
             key=f"{self._outbox.installation}-trial-{self._row['id']}", kind="test", severity="info", title=title,
-            text=text, at=clock.now(), language=speech.language,
+            text=text, at=clock.now(), language=speech.language, url=link,
         )  # fmt: skip
+
+    @staticmethod
+    def _letter(kind: str, speech: Speech) -> tuple[str, str]:
+        """Title and text of a letter that carries a link which opens once."""
+        if kind == "invite":
+            return speech.gettext("You are invited to Pantau"), speech.gettext(
+                "Open this link and choose a password. It opens once, within seven days."
+            )
+        return speech.gettext("Choose a new password for Pantau"), speech.gettext(
+            "Somebody, probably you, asked for this. Open this link and choose a new password; it opens once, within 30 minutes. If it was not you, ignore this letter: nothing has changed."
+        )
 
     def _told(self, hop: Hop) -> None:
         self._hops.append(hop)

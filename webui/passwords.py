@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import time
 from functools import cache
 from threading import BoundedSemaphore, Lock
 
@@ -10,28 +12,14 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from domain.inventory import Person
+from webui import guessed
 from webui.language import gettext
 
 SHORTEST, LONGEST = 12, 1000
-FEWEST_DIFFERENT = 5
 
 _hasher = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
 _seats = BoundedSemaphore(2)
 """A hash takes 32 MiB and one processor while it works: a flood of logins must take neither all memory nor all of those."""
-
-COMMON = (
-    "password",
-    "qwerty",
-    "123456",
-    "abc123",
-    "admin",
-    "welcome",
-    "letmein",
-    "iloveyou",
-    "rahasia",
-    "indonesia",
-    "pantau",
-)
 
 
 class Busy(Exception):
@@ -46,6 +34,7 @@ class Crowd:
 
     def __init__(self, waiting: int) -> None:
         self._seat, self._free, self._lock = BoundedSemaphore(1), waiting + 1, Lock()
+        self._began = 0.0
 
     def __enter__(self) -> None:
         with self._lock:
@@ -53,13 +42,16 @@ class Crowd:
                 raise Busy
             self._free -= 1
         self._seat.acquire()
+        self._began = time.monotonic()
 
     def __exit__(self, *_error: object) -> None:
+        time.sleep(min(LONGEST_REST, time.monotonic() - self._began))  # a rest as long as the work: half a processor
         self._seat.release()
         with self._lock:
             self._free += 1
 
 
+LONGEST_REST = 0.5
 _crowd = Crowd(waiting=2)
 
 
@@ -69,16 +61,19 @@ def digest(password: str) -> str:
         return _hasher.hash(password)
 
 
-def right(person: Person | None, password: str, *, crowded: bool = False) -> bool:
-    """Whether it is this person's password. Nobody at all, or somebody without a password, costs as much as anybody.
+def right(person: Person | None, password: str) -> bool:
+    """Whether it is this person's password."""
+    return fits(person.password_hash if person else "", password)
+
+
+def fits(stored: str, password: str, *, crowded: bool = False) -> bool:
+    """Whether `password` is the one whose hash is `stored`; an empty hash fits none, and costs as much as any.
 
     Raises Busy where whoever asks is one of a `crowded` lane that is full.
     """
-    stored = (person.password_hash if person else "") or _nobody()
-    known = person is not None and bool(person.password_hash)
     try:
         with _crowd if crowded else _seats:
-            return _hasher.verify(stored, password) and known
+            return _hasher.verify(stored or _nobody(), password) and bool(stored)
     except (VerificationError, InvalidHashError):
         return False
 
@@ -94,10 +89,9 @@ def weakness(password: str, login: str) -> str:
         return gettext("This is too short: it takes at least %(count)s characters.", count=SHORTEST)
     if len(password) > LONGEST:
         return gettext("This is too long: it takes at most %(count)s characters.", count=LONGEST)
-    left = password.lower()
-    for known in (*COMMON, login.lower()):
-        left = left.replace(known, "") if known else left
-    if len(set(left)) < FEWEST_DIFFERENT or _is_a_row(left):
+    if guessed.guessed(password, (login.lower(), *re.split(r"[^a-z0-9]+", login.lower()))) or _is_a_row(
+        password.lower()
+    ):
         return gettext("This is among the first that are tried. Take a few words that do not belong together.")
     return ""
 

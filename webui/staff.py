@@ -14,10 +14,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 from werkzeug.wrappers import Response
 
+from domain import leaving, tickets
 from domain.clock import now
 from domain.inventory import Division, Membership, Person, Session
 from domain.recipients import Route
-from webui import access, audited, factors, passwords, portrait, profile, recovery, roles, second, store
+from webui import access, audited, factors, letters, passwords, portrait, profile, recovery, roles, second, store
 from webui.draft import Draft
 from webui.forms import Field
 from webui.language import gettext
@@ -103,6 +104,35 @@ def factor(person_id: int) -> Response:
     return redirect(url_for("staff.edit", person_id=someone.id), 303)
 
 
+@blueprint.post("/<int:person_id>/link")
+@access.admin
+@access.fresh
+def link(person_id: int) -> str | Response:
+    """A link by which somebody chooses a password: sent to their address, else shown to be passed on."""
+    someone = _person(person_id)
+    if not someone.active:
+        flash(gettext("Somebody who may not log in gets no link."), "bad")
+        return redirect(url_for("staff.edit", person_id=someone.id), 303)
+    return _linked(someone)
+
+
+def _linked(someone: Person) -> str | Response:
+    """Make the link, and send or show it. Commits."""
+    kind = "reset" if someone.password_hash else "invite"
+    token = tickets.make(store.session(), someone, kind, access.person().id)
+    sent = letters.send(someone, kind, token)
+    audited.note(
+        f"person.{'linked' if kind == 'reset' else 'invited'}", f"person:{someone.id}", name=someone.name, by_mail=sent
+    )
+    store.session().commit()
+    if sent:
+        flash(gettext("A letter with a link is on its way to %(address)s.", address=someone.email), "good")
+        return redirect(url_for("staff.edit", person_id=someone.id), 303)
+    return render_template(
+        "staff/link.html", active="staff.index", someone=someone, kind=kind, address=letters.address(token)
+    )
+
+
 def _work(someone: Person | None) -> Response | str | tuple[str, int]:
     typed = request.form if request.method == "POST" else None
     draft = Draft(typed)
@@ -131,6 +161,15 @@ def _work(someone: Person | None) -> Response | str | tuple[str, int]:
         Field("part", gettext("There they are"), "choice", value="pic", choices=tuple((k, str(w)) for k, w in roles.LOCAL.items()))
     )  # fmt: skip
     chosen = _first_password(draft) if someone is None else ""
+    invited = someone is None and draft.tick(
+        Field(
+            "invite",
+            gettext("Invite them by a link"),
+            "check",
+            value="yes",
+            help=gettext("They choose their own password by it within seven days. It goes to their e-mail address, or is shown to you to pass on."),
+        )
+    )  # fmt: skip
     if draft.good:
         _judge(draft, someone, role, is_on)
     if draft.good:
@@ -138,9 +177,11 @@ def _work(someone: Person | None) -> Response | str | tuple[str, int]:
         for name, value in values.items():
             setattr(kept, name, value)
         kept.role, kept.active = role, is_on
-        if someone is None:
+        if someone is None and not invited:
             kept.password_hash = passwords.digest(chosen)
         if _keep(kept, _ticked(someone), another, other_part, draft):
+            if invited:
+                return _linked(kept)
             if typed is not None and someone is None and not typed.get("password"):
                 return render_template("staff/password.html", active="staff.index", someone=kept, password=chosen)
             flash(gettext("“%(name)s” is saved.", name=kept.name), "good")
@@ -241,7 +282,7 @@ def _keep(someone: Person, parts: set[tuple[int, str]], another: str, part: str,
                     someone.memberships.append(Membership(division=home, role=part))
         database.flush()
         if not someone.active:
-            access.close(someone.id)
+            leaving.close(database, someone.id)
         store.announce("inventory")
         database.commit()
     except IntegrityError:

@@ -149,7 +149,7 @@ def _buckets(login: str, what: str = "") -> list[Bucket]:
     """A known browser has a bucket of its own; everybody else shares the account's and the source's."""
     if cookies.signed("device", login, cookies.read("device")):
         return [Bucket("account", f"{login} known device {what}".strip(), 10, own=True)]
-    return [Bucket("account", f"{login} {what}".strip(), 5), Bucket("source", _source(), 20)]
+    return [Bucket("account", f"{login} {what}".strip(), 5), Bucket("source", _source(), 12)]
 
 
 def _failures(bucket: Bucket, moment: datetime) -> tuple[int, datetime | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import struct
@@ -196,6 +197,7 @@ def test_a_large_picture_is_taken_and_a_larger_one_refused(rina: Visitor, sessio
     assert "larger than 5 MiB" in rina.get("/me").text
     assert send(rina, picture() + bytes(6 << 20)) == 413
     assert rina.post("/me/details", {**DETAILS, "position": "x" * (2 << 20)}, page="/me").status_code == 413
+    gc.collect()
 
 
 def test_whom_one_may_not_know_has_no_picture(

@@ -18,6 +18,7 @@ EXEMPT = {
     "second.app_page": "a wrong code is counted for the throttle; the factor itself is on record",
     "second.codes": "a code that was typed counts as used at once; new codes are on record",
     "second.step": "a code that was typed counts as used at once; the login is on record",
+    "tickets.lost": "asking is counted for the throttle; a link that is made is on record",
     "profile.password": "a wrong password is counted for the throttle",
 }
 """Endpoints that may commit without a row, and why."""
