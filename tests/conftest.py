@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from config import database, migrate, postgres
 
-
 FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 """No test pulls the plug of the whole machine, and a fresh database a test is twenty times as quick without the disk."""
 
