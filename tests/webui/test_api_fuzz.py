@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.clock import now
@@ -17,7 +17,7 @@ from domain.recipients import Lookout, Policy, Rota
 from domain.records import Incident
 from domain.requests import Discovery, Look
 from tests.webui.cast import Town
-from tests.webui.fuzzing import fuzz
+from tests.webui.fuzzing import SUICIDE, fuzz
 from tests.webui.program import Program, program
 from webui import api
 from webui.api import openapi
@@ -44,7 +44,6 @@ def furnished(session: Session, busy: Town, home: Division) -> dict[str, Collect
         Look(id="a-look", kind="run", asked_by=1),
         Discovery(id="a-discovery", asked_by=1, addresses=["10.0.0.1"], rate=100.0),
     ])  # fmt: skip
-    session.execute(text("alter sequence api_token_id_seq restart with 1987654321"))  # or the caller revokes its own
     session.commit()
     tables: dict[str, Any] = {
         "host_id": Host, "incident_id": Incident, "window_id": Window, "site_id": Site, "group_id": HostGroup,
@@ -79,9 +78,11 @@ def test_the_api_answers_as_its_document_says(
     caller = cast(app, session, role, home)
     headers = {"Authorization": f"Bearer {caller.token}"} if caller.token else {}
     outcome = fuzz(app, DOCUMENT, headers, EXAMPLES, SEED, known, edges=role == "admin" or EXAMPLES > 15)
-    print(f"\n{role}: {outcome}")
+    last = fuzz(app, DOCUMENT, headers, EXAMPLES, SEED, known, edges=False, only=[SUICIDE])
+    print(f"\n{role}: {outcome}; {last}")
+    outcome.complaints += last.complaints
     assert not outcome.complaints, "\n\n".join(dict.fromkeys(outcome.complaints))[:20_000]
-    assert len(outcome.operations) == len(api.OPERATIONS)
+    assert len(outcome.operations) == len(api.OPERATIONS) - 1
     assert not any(code >= 500 for code in outcome.statuses)
 
 

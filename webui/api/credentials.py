@@ -49,13 +49,18 @@ class Changed(Model):
 
 
 class Credential(Model):
-    """A login as far as it is told: what for, never what it is. `used_by` are the machines whose checks log in with it."""
+    """A login as far as it is told: what for, never what it is. `used_by` are the machines whose checks log in with it.
+
+    `fetched_from` says where the poller fetches its secret, if it is not kept here; `public_key` is the half to give away.
+    """
 
     id: int
     name: str
     kind: str
     username: str
     source: str
+    fetched_from: str
+    public_key: str
     created_at: datetime
     changed_at: datetime
     last_used_at: datetime | None
@@ -155,7 +160,8 @@ def _used(ids: list[int]) -> dict[int, list[Named]]:
 
 def _told(row: Row, used: dict[int, list[Named]]) -> Credential:
     return Credential(
-        id=row.id, name=row.name, kind=row.kind, username=row.username, source=row.source, created_at=row.created_at,
+        id=row.id, name=row.name, kind=row.kind, username=row.username, source=row.source,
+        fetched_from=row.fetched_from, public_key=row.public_key, created_at=row.created_at,
         changed_at=row.changed_at, last_used_at=row.last_used_at, used_by=used.get(row.id, []),
     )  # fmt: skip
 

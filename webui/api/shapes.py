@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from webui.api.problems import Refusal
 
 MOST = 500
 """So many entries come on one page at most."""
 USUAL = 100
+DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 LARGEST = 2**31 - 1
 """The largest number of a row."""
 
@@ -36,19 +37,24 @@ class Named(Model):
     name: str
 
 
-def _near(at: datetime) -> datetime:
+def _moment(given: object) -> object:
+    """Texts alone become moments: whatever else is sent is none."""
+    if isinstance(given, datetime):
+        return given
+    if not isinstance(given, str) or not DAY.match(given):
+        raise ValueError("takes a moment such as 2026-11-21T22:00:00+07:00")
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError:
+        raise ValueError("takes a moment such as 2026-11-21T22:00:00+07:00") from None
+    if at.tzinfo is None:
+        raise ValueError("needs its offset from UTC, such as +07:00 or Z")
     if not 1970 <= at.year <= 2999:
         raise ValueError("lies between the years 1970 and 2999")
     return at.astimezone(UTC)
 
 
-def _written(given: object) -> object:
-    if isinstance(given, str) and not re.match(r"\d{4}-\d\d-\d\d[T ]", given):
-        raise ValueError("takes a moment such as 2026-11-21T22:00:00+07:00")
-    return given
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_near)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
 """A moment somebody sends: with its offset from UTC, and near enough that every clock can hold it."""
 Id = Annotated[int, Field(ge=1, le=LARGEST)]
 
