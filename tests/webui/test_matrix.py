@@ -38,6 +38,7 @@ from domain.recipients import Channel, Route
 from domain.records import Incident
 from domain.requests import Discovery, Look, Trial
 from domain.rights import OF, Right
+from domain.tokens import ApiToken
 from tests.webui.cast import Visitor
 from webui import access
 
@@ -91,6 +92,10 @@ def two(session: Session) -> Town:
             ),
             "trial_id": Trial(id=f"{host.id:08}-0000-4000-8000-00000000000c", asked_by=keeper.id),
             "route_id": Route(person_id=keeper.id, channel_id=channel.id, name="", address={"mailbox": "x@example.org"}),
+            "token_id": ApiToken(
+                person_id=keeper.id, name="x", hash=hashlib.sha256(name.encode()).digest(), hint="x", scopes=["read"],
+                expires_at=now() + timedelta(days=1),
+            ),
             "portrait": Portrait(person_id=keeper.id, stamp="x", image=b"x"),
         }  # fmt: skip
         session.add_all(rows.values())
@@ -99,7 +104,7 @@ def two(session: Session) -> Town:
         made.of[name] |= {
             "host_id": str(host.id), "check_id": str(host.checks[0].id), "site_id": str(site.id),
             "division_id": str(division.id), "person_id": str(keeper.id), "threshold_id": str(host.thresholds[0].id),
-            "owner_id": str(division.id),
+            "owner_id": str(division.id), "group_id": str(host.groups[0].id), "limit_id": str(host.thresholds[0].id),
         }  # fmt: skip
         for who, (home, role) in CAST.items():
             if home == name:
