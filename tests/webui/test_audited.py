@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import re
@@ -19,7 +20,9 @@ from domain.audit import Audit
 from domain.inventory import Host, HostKey, Person
 from tests.webui.cast import Town, Visitor
 from tests.webui.witness import EXEMPT, witnessed
-from webui import access, create_app, store
+from webui import access, create_app, deeds, store
+
+ROOT = Path(__file__).parents[2]
 
 
 def rows(session: Session, what: str = "%") -> list[Audit]:
@@ -135,10 +138,29 @@ def test_where_it_cannot_be_written_an_edit_is_not_made(rina: Visitor, town: Tow
     assert session.scalars(select(Host.name).where(Host.id == host.id)).one() == "db-01"
 
 
+def noted() -> set[str]:
+    """Every kind that some line of the product writes, where it is written there in one word."""
+    found = set()
+    for room in ("webui", "notifier", "poller", "domain"):
+        for path in (ROOT / room).rglob("*.py"):
+            for call in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute | ast.Name):
+                    continue
+                name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id
+                words = call.args[1:2] if name in ("write", "write_seldom") else call.args[:1]
+                if name in ("note", "note_now", "seldom", "write", "write_seldom"):
+                    found |= {w.value for w in words if isinstance(w, ast.Constant) and isinstance(w.value, str)}
+    return {what for what in found if re.fullmatch(r"[a-z]+(\.[a-z_]+)?", what)}
+
+
+def test_whatever_is_noted_has_a_sentence() -> None:
+    kinds = noted()
+    assert len(kinds) > 30
+    assert kinds - set(deeds.SENTENCES) == set()
+
+
 def test_every_kind_is_a_sentence_in_both_languages(app: Flask) -> None:
     from flask_babel import force_locale
-
-    from webui import deeds
 
     kinds = [f"{kind}.{verb}" for kind in audit.WATCHED.values() for verb in ("made", "changed", "gone")]
     with app.test_request_context():
