@@ -42,7 +42,7 @@ TOLD = ("delivery", "escalation", "mark")
 ASKED = ("discovery", "found", "job", "look")
 """What the web asks of the poller."""
 IDENTITY = (
-    "answered", "api_token", "half_login", "login_attempt", "membership", "parked_form", "passkey", "person", "portrait", "recovery_code", "session",
+    "answered", "api_token", "foreign_identity", "half_login", "login_attempt", "membership", "parked_form", "passkey", "person", "portrait", "provider", "recovery_code", "session",
     "spent_challenge", "ticket", "totp",
 )
 """What people log in with."""

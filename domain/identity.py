@@ -121,3 +121,38 @@ class Ticket(Table):
     expires_at: Mapped[datetime]
 
     __table_args__ = (CheckConstraint("kind in ('invite', 'reset')", name="kind"),)
+
+
+class Provider(Table):
+    """Where people may log in instead of here: an OpenID Connect provider. There is at most one (`id` 1).
+
+    `sealed` is the client's secret, sealed by the web's key for `provider:<seal_id>`. `claim` holds somebody's groups;
+    `mapping` is [{"group", "role", "division"}]: a role everywhere where `division` is empty, else one there. With
+    `makes_people` whoever logs in for the first time is made here, without it they must be known by their address.
+    """
+
+    __tablename__ = "provider"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    label: Mapped[str]
+    issuer: Mapped[str]
+    client: Mapped[str]
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    seal_id: Mapped[str]
+    claim: Mapped[str] = mapped_column(server_default="groups")
+    mapping: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
+    makes_people: Mapped[bool] = mapped_column(server_default=text("false"))
+
+    __table_args__ = (CheckConstraint("id = 1", name="one"),)
+
+
+class Foreign(Table):
+    """Somebody of a provider is somebody here: by `issuer` and `subject`, which never change, and not by an address."""
+
+    __tablename__ = "foreign_identity"
+
+    issuer: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    linked_at: Mapped[datetime] = mapped_column(server_default=func.now())

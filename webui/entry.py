@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from werkzeug.wrappers import Response
 
+from domain.identity import Provider
 from domain.inventory import Person, Setting
 from webui import access, factors, store
 from webui.language import gettext
@@ -18,7 +19,13 @@ blueprint = Blueprint("entry", __name__, url_prefix="/settings/login")
 @access.admin
 def index() -> str:
     """What is demanded, and who would have to set something up first."""
-    return render_template("entry/index.html", active="entry.index", demanded=factors.demanded(), bare=bare())
+    return render_template(
+        "entry/index.html",
+        active="entry.index",
+        demanded=factors.demanded(),
+        bare=bare(),
+        provider=store.session().get(Provider, 1),
+    )
 
 
 @blueprint.post("/second-factor")

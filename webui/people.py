@@ -7,7 +7,7 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from domain.inventory import Person
-from webui import access, audited, factors, halfway, passkeys, passwords, push, store, throttle
+from webui import access, audited, factors, halfway, passkeys, passwords, provider, push, store, throttle
 from webui.forms import Field
 from webui.language import LANGUAGES, THEMES, YEAR, gettext
 
@@ -76,7 +76,9 @@ def _login_page(name: str, onward: str | None, wrong: str = "") -> str:
         Field("password", gettext("Password"), "secret", autocomplete="current-password", required=True),
     ]
     keys = not passkeys.why_not()
-    return render_template("people/login.html", fields=fields, wrong=wrong, next=onward or "", keys=keys)
+    return render_template(
+        "people/login.html", fields=fields, wrong=wrong, next=onward or "", keys=keys, elsewhere=provider.enabled()
+    )
 
 
 @blueprint.post("/logout")

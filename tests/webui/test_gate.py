@@ -26,7 +26,7 @@ def test_every_route_declares_who_may_open_it(app: Flask) -> None:
     assert set(rules.values()) <= {access.PUBLIC, access.FIRST_RUN, access.SIGNED_IN, access.SCRAPER, *Right}
     public = {name for name, rule in rules.items() if rule == access.PUBLIC}
     assert public == {
-        "assets.give", "people.login", "people.passkey", "passkeys.challenge", "second.step", "tickets.use", "tickets.lost", "people.appearance", "status.healthz", "ready.readyz", "heard.call", "push.manifest", "push.worker", "rotas.calendar",
+        "assets.give", "people.login", "people.passkey", "passkeys.challenge", "second.step", "provider.go", "provider.back", "tickets.use", "tickets.lost", "people.appearance", "status.healthz", "ready.readyz", "heard.call", "push.manifest", "push.worker", "rotas.calendar",
     }  # fmt: skip
 
 
