@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
-revision = "0050"
+revision = "0030"
 down_revision = "0029"
 branch_labels = None
 depends_on = None
