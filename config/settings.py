@@ -117,6 +117,18 @@ class Settings(BaseSettings):
     vault_ca: Path | None = Field(
         default=None, description="file with the authority that signed that vault's certificate; unset: the system's"
     )
+    ldap_url: str | None = Field(
+        default=None,
+        description="directory that knows passwords of people who have none here, such as ldaps://dc.example.com; ldap:// is"
+        " taken with StartTLS alone, but for this very machine",
+    )
+    ldap_name: str | None = Field(
+        default=None,
+        description="the name somebody has there, such as uid={login},ou=people,dc=example,dc=com or {login}@example.com",
+    )
+    ldap_ca: Path | None = Field(
+        default=None, description="the directory's own certificate authority, PEM; unset: the system's"
+    )
     metrics_token: str | None = Field(
         default=None,
         min_length=16,
@@ -163,6 +175,21 @@ class Settings(BaseSettings):
             or parts.fragment
         ):
             raise ValueError("should look like https://vault.example.com:8200; without TLS only on this machine")
+        return value
+
+    @field_validator("ldap_url")
+    @classmethod
+    def _ldap_url(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "ldaps://x")
+        if parts.scheme not in ("ldap", "ldaps") or not parts.hostname or parts.path.strip("/") or parts.username:
+            raise ValueError("should look like ldaps://dc.example.com")
+        return value
+
+    @field_validator("ldap_name")
+    @classmethod
+    def _ldap_name(cls, value: str | None) -> str | None:
+        if value and "{login}" not in value:
+            raise ValueError("should hold {login}, as uid={login},ou=people,dc=example,dc=com does")
         return value
 
     @field_validator("url")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 PROGRAMS = {
     "/usr/sbin/sshd": "openssh-server",
+    "/usr/sbin/slapd": "slapd",
     "/usr/bin/ssh": "openssh-client",
     "/usr/bin/fping": "fping",
     "/usr/sbin/ip": "iproute2",

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from domain.inventory import Check, Credential
+from domain.inventory import Check, Credential, Setting
 from probes.ssh import certificate
 from webui import sshkeys
 
@@ -21,7 +21,7 @@ SHOWN = 5
 
 def findings(session: Session, zone: str) -> list[Finding]:
     """Coded findings, as config.selfcheck has them."""
-    return [*_almighty(session), *_certificates(session, zone), *_old_form(session)]
+    return [*_almighty(session), *_certificates(session, zone), *_old_form(session), *_second_factors(session)]
 
 
 def _almighty(session: Session) -> Iterator[Finding]:
@@ -55,6 +55,17 @@ def _certificates(session: Session, zone: str) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield "P009", "ok", "No certificate of an SSH key ends within 14 days.", ""
+
+
+def _second_factors(session: Session) -> Iterator[Finding]:
+    demanded = session.scalar(select(Setting.value).where(Setting.key == "second_factor")) or {}
+    if demanded.get("required"):
+        yield "P013", "ok", "Administrators and approvers must have a second factor.", ""
+        return
+    yield (
+        "P013", "warning", "A password alone lets administrators and approvers in.",
+        "Demand a second factor of them: the page Logging in.",
+    )  # fmt: skip
 
 
 def _old_form(session: Session) -> Iterator[Finding]:

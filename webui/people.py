@@ -7,7 +7,7 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from domain.inventory import Person
-from webui import access, audited, factors, halfway, passkeys, passwords, provider, push, store, throttle
+from webui import access, audited, directory, factors, halfway, passkeys, passwords, provider, push, store, throttle
 from webui.forms import Field
 from webui.language import LANGUAGES, THEMES, YEAR, gettext
 
@@ -37,6 +37,7 @@ def login() -> Response | str | tuple[str, int]:
         right = passwords.fits(stored, password, crowded=throttle.crowded())
     except passwords.Busy:
         return _login_page(name, onward, throttle.sentence(BUSY)), 429
+    right = right or directory.right(store.settings(), someone, password)
     if not right or someone is None:
         throttle.told(name, someone.id if someone else None)
         store.session().commit()

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import Check, Host, Membership, Person
-from webui import access, audited, factors, passwords, portrait, roles, sessions, store, throttle
+from webui import access, audited, factors, passwords, portrait, proof, roles, sessions, store, throttle
 from webui.draft import Draft
 from webui.forms import Field
 from webui.language import LANGUAGES, THEMES, gettext, lazy_gettext
@@ -60,6 +60,8 @@ def password() -> Response | tuple[str, int]:
     wait = throttle.wait(person.login)
     if wait:
         return _page(old=throttle.sentence(wait)), 429
+    if not person.password_hash and not proof.fresh():  # without an old password only a fresh login may set one
+        return redirect(url_for("proof.page", next=url_for("profile.index")), 303)
     if person.password_hash and not passwords.right(person, request.form.get("old", "")[:1000]):
         return _page(old=gettext("This is not your password.")), 422
     throttle.forgive(person.login)

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as Plain
 
 from domain.clock import now
 from domain.inventory import Session
-from webui import access, audited, factors, faults, parking, passkeys, passwords, second, store, throttle
+from webui import access, audited, directory, factors, faults, parking, passkeys, passwords, second, store, throttle
 from webui.forms import Field
 from webui.language import gettext
 
@@ -102,7 +102,8 @@ def _judge() -> str:
         wrong = second.judge(person, passkeys.PROVE)
     else:
         typed = request.form.get(PASSWORD, "")[:1000]
-        wrong = "" if passwords.right(person, typed) else gettext("This is not your password.")
+        right = passwords.right(person, typed) or directory.right(store.settings(), person, typed)
+        wrong = "" if right else gettext("This is not your password.")
     if wrong:
         return wrong
     throttle.forgive(person.login)
@@ -125,7 +126,15 @@ def _page(target: str, wrong: str = "", *, parked: str = "", onward: str | None 
     ]
     if has.app:
         fields.append(Field(second.CODE, gettext("Or a code from your app"), autocomplete="one-time-code"))
+    elsewhere = not access.person().password_hash and not has.any and not store.settings().ldap_url
     keys = has.passkeys and not passkeys.why_not()
     return render_template(
-        "people/prove.html", fields=fields, target=target, parked=parked, next=onward or "", files=files, keys=keys
+        "people/prove.html",
+        fields=fields,
+        target=target,
+        parked=parked,
+        next=onward or "",
+        files=files,
+        keys=keys,
+        elsewhere=elsewhere,
     )

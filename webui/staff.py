@@ -58,7 +58,7 @@ def index() -> str:
         Row(one, seen.get(one.id), ways[one.id], roles.said(one.memberships), roles.title(one), faces.get(one.id, ""))
         for one in people
     ]
-    return render_template("staff/index.html", active="staff.index", rows=rows)
+    return render_template("staff/index.html", active="staff.index", rows=rows, advise=not factors.demanded())
 
 
 @blueprint.route("/new", methods=["GET", "POST"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from domain.inventory import Check, Credential, Host
+from domain.inventory import Check, Credential, Host, Setting
 from webui import caution
 
 
@@ -61,3 +61,12 @@ def test_a_secret_in_the_first_form_is_told_with_the_command(session: Session) -
     session.query(Credential).update({"seal_id": "of-before"})
     session.commit()
     assert said(session, "P012")[0] == "warning"
+
+
+def test_a_password_alone_is_pointed_out_until_a_second_factor_is_demanded(session: Session) -> None:
+    told = {one[0]: one[1] for one in caution.findings(session, "Asia/Jakarta")}
+    assert told["P013"] == "warning"
+    session.add(Setting(key="second_factor", value={"required": True}))
+    session.flush()
+    told = {one[0]: one[1] for one in caution.findings(session, "Asia/Jakarta")}
+    assert told["P013"] == "ok"
