@@ -22,7 +22,7 @@ from tests.webui.program import Program, program
 from webui import api
 from webui.api import openapi
 
-EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "6"))
 SEED = int(os.environ.get("API_FUZZ_SEED", "20261121"))
 ROLES = ("anonymous", "viewer", "staff", "pic", "approver", "operator", "admin")
 SCOPES = ("read", "handle", "edit")

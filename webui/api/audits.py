@@ -29,7 +29,7 @@ class Chosen(Paged):
     to: Moment | None = None
 
 
-class Entry(Model):
+class AuditRow(Model):
     """One thing somebody did. `hash` (hex) is the SHA-256 of this row and of `previous`."""
 
     id: int
@@ -46,7 +46,7 @@ class Entry(Model):
 
 
 @routes.get("/audit", Right.ADMIN)
-def index(query: Chosen) -> Page[Entry]:
+def index(query: Chosen) -> Page[AuditRow]:
     """What was done."""
     wanted = select(Row).order_by(Row.id.desc()).limit(query.limit + 1)
     before = after(query.cursor)
@@ -65,8 +65,8 @@ def index(query: Chosen) -> Page[Entry]:
     return page(list(store.session().scalars(wanted)), query.limit, lambda one: one.id, _entry)
 
 
-def _entry(row: Row) -> Entry:
-    return Entry(
+def _entry(row: Row) -> AuditRow:
+    return AuditRow(
         id=row.id, at=row.at, person_id=row.person_id, person=row.person, source=row.source, what=row.what, on=row.on,
         said=deeds.sentence(row), detail=row.detail, previous=row.previous.hex(), hash=row.hash.hex(),
     )  # fmt: skip

@@ -24,7 +24,7 @@ SORTS = {"login": ("password", "ssh_key"), "snmp": ("snmp_v3", "community")}
 Secret = Annotated[str, Field(max_length=LONGEST_SECRET, json_schema_extra={"writeOnly": True})]
 
 
-class Login(Model):
+class NewLogin(Model):
     """A login: a user with a password or a private key; with `sort` snmp a community, or a user of version 3.
 
     `password` is the authentication password there, `passphrase` the one for privacy, or what a private key is locked with.
@@ -84,7 +84,7 @@ def show(credential_id: int) -> Credential:
 
 
 @routes.post("/credentials", Right.ADMIN, grave=True)
-def make(body: Login) -> Made[Credential]:
+def make(body: NewLogin) -> Made[Credential]:
     """Store a login."""
     _free(body.name, None)
     login = _login(body, SORTS[body.sort])
@@ -122,7 +122,7 @@ def delete(credential_id: int) -> None:
     store.session().delete(row)
 
 
-def _login(body: Login | Changed, kinds: tuple[str, ...]) -> logins.Login | None:
+def _login(body: NewLogin | Changed, kinds: tuple[str, ...]) -> logins.Login | None:
     """The login as the page reads it, with the page's own judgement."""
     typed = {name: getattr(body, name) or "" for name in logins.NAMES}
     draft = Draft(typed)

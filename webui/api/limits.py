@@ -32,7 +32,7 @@ class Set(Written):
     division: Line | None = None
 
 
-class Limit(Model):
+class LimitRow(Model):
     """A limit, in the measure's own unit; `for` and `clear_for` in seconds. Whose it is: `whose`, and its name."""
 
     id: int
@@ -51,7 +51,7 @@ class Limit(Model):
 class Limits(Model):
     """Those that hold for one machine: of a measure and part only what the nearest owner says counts."""
 
-    items: list[Limit]
+    items: list[LimitRow]
 
 
 class Episode(Model):
@@ -75,7 +75,7 @@ class Tried(Model):
 
 
 @routes.get("/limits", Right.SEE)
-def index(query: Paged) -> Page[Limit]:
+def index(query: Paged) -> Page[LimitRow]:
     """Every limit of what you may see."""
     wanted = select(Threshold).where(Threshold.id > after(query.cursor)).order_by(Threshold.id)
     reach = access.divisions(Right.SEE)
@@ -88,7 +88,7 @@ def index(query: Paged) -> Page[Limit]:
 
 
 @routes.get("/limits/{limit_id}")
-def show(limit_id: int) -> Limit:
+def show(limit_id: int) -> LimitRow:
     """One limit."""
     return _limit(_row(limit_id))
 
@@ -100,7 +100,7 @@ def hold(host_id: int) -> Limits:
 
 
 @routes.post("/limits", Right.EDIT)
-def make(body: Set) -> Made[Limit]:
+def make(body: Set) -> Made[LimitRow]:
     """Set a limit; 409 where the same owner has one for the same measure, part and state."""
     row = _new(body)
     same = select(Threshold).filter_by(**{name: getattr(row, name) for name in limitedits.SAME})
@@ -111,7 +111,7 @@ def make(body: Set) -> Made[Limit]:
 
 
 @routes.put("/limits/{limit_id}", Right.EDIT, row=Threshold, now=show)
-def change(limit_id: int, body: Written) -> Limit:
+def change(limit_id: int, body: Written) -> LimitRow:
     """Make a limit what is sent; it stays its owner's, and is another one from then on, with a number of its own."""
     before = _row(limit_id)
     _demand(before)
@@ -191,10 +191,10 @@ def _row(limit_id: int) -> Threshold:
     return found
 
 
-def _limit(row: Threshold) -> Limit:
+def _limit(row: Threshold) -> LimitRow:
     whose, id = owner(row)
     found = store.session().get(OWNERS[whose], id) if id is not None else None
-    return Limit.model_validate({
+    return LimitRow.model_validate({
         "id": row.id, "whose": whose, "name": found.name if found is not None else "", "measure": row.measure,
         "part": row.part, "state": row.state, "over": row.over, "under": row.under, "clear": row.clear,
         "for": row.for_s, "clear_for": row.clear_for_s,

@@ -22,7 +22,7 @@ from webui.written import Look as Check
 routes = Routes("Looking now")
 
 
-class Look(Model):
+class Asking(Model):
     """A look somebody asked for. `answer` grows while it is worked on; it is done when `done_at` is set.
 
     Of `run` the answer is {"readings": [...]}, of `test` {"rungs": [...], "reading": ...}; {"error": sentence} where it
@@ -48,7 +48,7 @@ class Trial(Model):
 
 
 @routes.post("/machines/{host_id}/look", Right.LOOK)
-def run(host_id: int) -> Asked[Look]:
+def run(host_id: int) -> Asked[Asking]:
     """Look at all checks of a machine now."""
     host = access.host(host_id, Right.LOOK)
     if not host.enabled:
@@ -58,7 +58,7 @@ def run(host_id: int) -> Asked[Look]:
 
 
 @routes.post("/machines/{host_id}/test", Right.EDIT)
-def test(host_id: int, body: Trial) -> Asked[Look]:
+def test(host_id: int, body: Trial) -> Asked[Asking]:
     """Try out a check on a machine, without storing it or what it brings."""
     host = access.host(host_id, Right.EDIT)
     try:
@@ -76,7 +76,7 @@ def test(host_id: int, body: Trial) -> Asked[Look]:
 
 
 @routes.get("/looks/{look_id}")
-def show(look_id: str) -> Look:
+def show(look_id: str) -> Asking:
     """What came of a look you asked for, as far as it has come."""
     row = store.session().get(Row, look_id)
     if row is None or row.asked_by != access.person().id:
@@ -84,14 +84,14 @@ def show(look_id: str) -> Look:
     return _look(row)
 
 
-def _asked(row: Row) -> Asked[Look]:
+def _asked(row: Row) -> Asked[Asking]:
     store.session().flush()
     store.session().refresh(row)
     return Asked(_look(row), url_for("api.looks_show", look_id=row.id))
 
 
-def _look(row: Row) -> Look:
-    return Look(
+def _look(row: Row) -> Asking:
+    return Asking(
         id=row.id,
         kind=row.kind,
         machine=row.host_id,

@@ -62,7 +62,7 @@ class MachineNow(Model):
     looked_at: datetime | None
 
 
-class Entry(Machine):
+class MachineEntry(Machine):
     """A machine as it is written in a document (`pantau export`), and its number."""
 
     id: int
@@ -125,7 +125,7 @@ def index(query: Chosen) -> Page[MachineNow]:
 
 
 @routes.get("/machines/{host_id}")
-def show(host_id: int) -> Entry:
+def show(host_id: int) -> MachineEntry:
     """One machine, as a document says it: what is watched, and how."""
     return _entry(access.host(host_id))
 
@@ -145,7 +145,7 @@ def state(host_id: int) -> MachineState:
 
 
 @routes.post("/machines", Right.EDIT)
-def make(body: Machine) -> Made[Entry]:
+def make(body: Machine) -> Made[MachineEntry]:
     """Add a machine.
 
     The body is an entry of `hosts` in a document. Without `checks` it is pinged; groups, division and site that do not
@@ -160,7 +160,7 @@ def make(body: Machine) -> Made[Entry]:
 
 
 @routes.patch("/machines/{host_id}", Right.EDIT, row=Host, now=show)
-def change(host_id: int, body: Changes) -> Entry:
+def change(host_id: int, body: Changes) -> MachineEntry:
     """Change a machine.
 
     Only the fields that are sent; `checks` and `thresholds` are whole lists, known by their names.
@@ -223,9 +223,9 @@ def _logins(wanted: Machine, before: Host | None) -> None:
             )
 
 
-def _entry(host: Host) -> Entry:
+def _entry(host: Host) -> MachineEntry:
     written = entries.named([host.name])[host.name]
-    return Entry.model_validate(
+    return MachineEntry.model_validate(
         {**written, "id": host.id, "created_at": host.created_at, "changed_at": host.changed_at}
     )
 

@@ -22,7 +22,7 @@ from webui.api.shapes import Model, Named, Page, Paged, after, page
 routes = Routes("People")
 
 
-class Place(Model):
+class PlaceOf(Model):
     """What somebody is in a division."""
 
     division: Named
@@ -38,7 +38,7 @@ class Person(Model):
     role: str
     active: bool
     created_at: datetime
-    divisions: list[Place]
+    divisions: list[PlaceOf]
 
 
 class Me(Person):
@@ -112,7 +112,7 @@ def _person(row: Row) -> Person:
     places = sorted(row.memberships, key=lambda one: (one.division.name, one.role))
     return Person(
         id=row.id, login=row.login, name=row.name, role=row.role, active=row.active, created_at=row.created_at,
-        divisions=[Place(division=Named(id=one.division.id, name=one.division.name), role=one.role) for one in places],
+        divisions=[PlaceOf(division=Named(id=one.division.id, name=one.division.name), role=one.role) for one in places],
     )  # fmt: skip
 
 
