@@ -66,6 +66,7 @@ def cast(app: Flask, session: Session, role: str, home: Division) -> Program:
     return program(app, session, someone)
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # what is printed of a failure, and nothing else
 @pytest.mark.timeout(max(600, EXAMPLES * 90))
 @pytest.mark.parametrize("role", ROLES)
 def test_the_api_answers_as_its_document_says(
@@ -86,6 +87,7 @@ def test_the_api_answers_as_its_document_says(
     assert not any(code >= 500 for code in outcome.statuses)
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # what is printed of a failure, and nothing else
 @pytest.mark.timeout(max(600, EXAMPLES * 90))
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_token_of_one_scope_is_answered_as_the_document_says(

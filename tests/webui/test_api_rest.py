@@ -175,9 +175,9 @@ def test_the_values_of_a_measure_come_as_lines(hers: Program, busy: Town, sessio
     told = hers.get(f"/machines/{host.id}/series?measure=system.cpu.utilization&range=1h").get_json()
     assert told["averaged"] == 0
     assert len(told["lines"]) == 1
-    assert len(told["lines"][0]["points"]) == 45
+    assert len(told["lines"][0]["values"]) == 45
     few = hers.get(f"/machines/{host.id}/series?measure=system.cpu.utilization&range=1h&points=10").get_json()
-    assert 2 < len(few["lines"][0]["points"]) <= 10
+    assert 2 < len(few["lines"][0]["values"]) <= 10
     assert hers.get(f"/machines/{host.id}/series?measure=nothing").get_json()["lines"] == []
     for wrong in ("points=5001", "points=1", "range=2h", "from=yesterday", "from=2999-01-01T00:00:00Z", "from=2026-01-01T00:00:00"):  # fmt: skip
         problem(hers.get(f"/machines/{host.id}/series?measure=system.cpu.utilization&{wrong}"), 422)

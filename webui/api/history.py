@@ -33,13 +33,14 @@ class Asked(Model):
 
 
 class Series(Model):
-    """One line, oldest first: (moment, value); null where nothing was measured."""
+    """One line, oldest first: `values[i]` was measured at `times[i]`; null where nothing was."""
 
     check: int
     measure: str
     part: str
     unit: str
-    points: list[tuple[datetime, float | None]]
+    times: list[datetime]
+    values: list[float | None]
 
 
 class Lines(Model):
@@ -145,7 +146,14 @@ def values(host_id: int, query: Asked) -> Lines:
         end=end,
         averaged=step.total_seconds() if step else 0,
         lines=[
-            Series(check=one.check_id, measure=one.name, part=one.part, unit=one.unit, points=list(one.points))
+            Series(
+                check=one.check_id,
+                measure=one.name,
+                part=one.part,
+                unit=one.unit,
+                times=[at for at, _ in one.points],
+                values=[value for _, value in one.points],
+            )
             for one in sorted(found, key=lambda one: (one.check_id, one.part))
         ],
     )

@@ -65,10 +65,17 @@ class Planned(Model):
         return next((kind, str(getattr(self, kind))) for kind in AIMS if getattr(self, kind))
 
 
+class Occurrence(Model):
+    """Once that a window comes: from when until when."""
+
+    since: datetime
+    until: datetime
+
+
 class Window(Model):
     """A window as it stands now: what it is for, its rule, whether it is running, and when it comes next.
 
-    Lengths are in seconds. `next` are the occurrences to come, the one under way first, each from and until.
+    Lengths are in seconds. `next` are the occurrences to come, the one under way first.
     """
 
     id: int
@@ -90,7 +97,7 @@ class Window(Model):
     running: bool
     since: datetime | None
     until: datetime | None
-    next: list[tuple[datetime, datetime]]
+    next: list[Occurrence]
     made_by: str | None
     made_at: datetime
     ended_at: datetime | None
@@ -206,7 +213,7 @@ def _window(one: windows.Stretch) -> Window:
         running=one.now is not None,
         since=one.now[0] if one.now else None,
         until=one.now[1] if one.now else None,
-        next=list(one.next),
+        next=[Occurrence(since=since, until=until) for since, until in one.next],
         made_by=row.maker.login if row.maker else None,
         made_at=row.made_at,
         ended_at=row.ended_at,
