@@ -95,6 +95,7 @@ LEFT_OUT: dict[str, str] = {
     "profile.details": ADDRESS,
     "profile.password": PROOF,
     "proof.page": PROOF,
+    "provider.settings": RIGHTS,
     "push.acknowledge": "the button of a message in a browser; incidents.acknowledge is its like",
     "push.subscribe": "it is a browser that subscribes",
     "push.unsubscribe": "it is a browser that subscribes",
