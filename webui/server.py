@@ -61,6 +61,7 @@ def enclose(settings: Settings) -> bool:
         settings.notifier_public,
         settings.web_key,
         database.passwords(settings.sockets, "web"),
+        *([settings.ldap_ca] if settings.ldap_ca else ()),
     ]
     read = [*map(Path, SYSTEM), Path(sys.prefix), Path(sys.base_prefix), *packages, *own, settings.sockets]
     sandbox.renounce()

@@ -17,7 +17,7 @@ from config import webkey
 from config.vault import VaultError
 from domain import clock
 from domain.identity import HalfLogin, RecoveryCode, Totp
-from domain.inventory import Person, Setting
+from domain.inventory import Division, Membership, Person, Setting
 from domain.inventory import Session as Opened
 from tests.webui.cast import PASSWORD, Visitor
 from webui import totp
@@ -225,3 +225,10 @@ def token_door(visitor: Visitor) -> str:
     found = re.search(r'name="csrf" value="([^"]+)"', visitor.get("/login").text)
     assert found
     return found[1]
+
+
+def test_an_approver_of_one_division_alone_must_have_one_too(budi: Visitor, keeper: Person, session: Session) -> None:
+    session.add(Setting(key="second_factor", value={"required": True}))
+    keeper.memberships.append(Membership(division=Division(name="IT"), role="approver"))
+    session.commit()
+    assert budi.get("/").location == "/me/second-factor"
