@@ -38,6 +38,7 @@ def index() -> str:
         active="auditing.index",
         rows=rows,
         deeds=deeds,
+        names=deeds.named(rows),
         query=query,
         older=url_for("auditing.index", before=rows[-1].id, **query) if len(found) > PAGE else None,
         taken=url_for("auditing.table", **query),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import url_for
+from sqlalchemy import select
 from werkzeug.routing import BuildError
 
 from domain.audit import Audit
+from domain.inventory import Credential, Division, Host, Person, Site
+from domain.recipients import Channel, Policy, Rota
+from webui import store
 from webui.language import gettext, lazy_gettext
 
 THINGS = {
@@ -106,6 +110,10 @@ PAGES = {
     "rota": ("rotas.edit", "rota_id"),
     "site": ("sites.show", "site_id"),
 }
+NAMED: Mapping[str, Any] = {
+    "channel": Channel, "credential": Credential, "division": Division, "host": Host, "person": Person, "policy": Policy,
+    "rota": Rota, "site": Site,
+}  # fmt: skip
 LONGEST = 120
 
 
@@ -122,10 +130,24 @@ def sentence(row: Audit) -> str:
     return str(HAPPENED[verb]) % {"thing": thing}
 
 
-def about(row: Audit) -> str:
-    """What it was done to, as people say it: machine 12, or nothing."""
+def about(row: Audit, names: Mapping[str, str]) -> str:
+    """What it was done to, as people say it: its name now, else machine 12, or nothing. `names` as `named` found them."""
     kind, _, number = row.on.partition(":")
-    return f"{THINGS[kind]} {number}".strip() if kind in THINGS else row.on
+    return names.get(row.on) or (f"{THINGS[kind]} {number}".strip() if kind in THINGS else row.on)
+
+
+def named(rows: Iterable[Audit]) -> dict[str, str]:
+    """What the objects of these rows are called now, by `on`; those that are gone have no name any more."""
+    wanted: dict[str, set[int]] = {}
+    for row in rows:
+        kind, _, number = row.on.partition(":")
+        if kind in NAMED and number.isdecimal() and len(number) < 10:
+            wanted.setdefault(kind, set()).add(int(number))
+    return {
+        f"{kind}:{id}": name
+        for kind, ids in wanted.items()
+        for id, name in store.session().execute(select(NAMED[kind].id, NAMED[kind].name).where(NAMED[kind].id.in_(ids)))
+    }
 
 
 def page(row: Audit) -> str | None:

@@ -73,6 +73,7 @@ def opening(line: psycopg.Connection, ring: Ring) -> dict[str, int]:
     return found
 
 
+@pytest.mark.timeout(600)
 def test_killed_at_fifty_random_moments_every_secret_opens_with_exactly_one_key(
     line: psycopg.Connection, database_url: str, ring: Ring
 ) -> None:

@@ -38,7 +38,7 @@ def test_the_page_says_in_a_sentence_what_was_done_by_whom_to_what(
     page = rina.get("/audit").text
     assert "Machine “db-01” was changed" in page
     assert "192.0.2.1 → 192.0.2.77" in page
-    assert f'href="/machines/{host.id}"' in page
+    assert f'<a href="/machines/{host.id}">db-01</a>' in page
     last = rows(session, "host.changed")[-1]
     assert (last.person, last.person_id, last.source) == ("Rina", person.id, "127.0.0.1")
 

@@ -150,6 +150,7 @@ def walk(rina: Visitor, session: Session, busy: Town, app: Flask) -> Walk:
     return Walk(rina, session)
 
 
+@pytest.mark.timeout(400)
 def test_every_form_leaves_a_row_or_has_a_reason(
     app: Flask, walk: Walk, session: Session, busy: Town, person: Person
 ) -> None:
