@@ -101,6 +101,8 @@ def planted(rina: Browser, up: Installation, canaries: Canaries, directory: Path
             {**MAIL, "name": "Tried", "secret-password": canaries.plant("password that is tried"), "do": "test", "address-mailbox": "a@b.example"},
         ),
     ]  # fmt: skip
+    provider = {"label": "Company", "issuer": "https://login.example.com", "client": "pantau"}
+    forms.append(("/settings/provider", {**provider, "secret": canaries.plant("secret of the provider")}))
     locked = canaries.plant("passphrase")
     forms.append(
         ("/credentials/new", {"name": "l", "username": "u", "private_key": canaries.key("locked", locked), "passphrase": locked})

@@ -267,6 +267,14 @@ def _people(walk: Walk, session: Session, town: Town, person: Person) -> None:
     division = walk.one(Division, Division.name == "Walked")
     walk.send("divisions.show", f"/divisions/{division.id}", name="Walked on")
     walk.send("divisions.delete", f"/divisions/{division.id}/delete")
+    walk.send(
+        "provider.settings",
+        "/settings/provider",
+        label="Company",
+        issuer="https://login.example.com",
+        client="pantau",
+        secret="x",
+    )
     walk.send("entry.demand", "/settings/login/second-factor", "/settings/login")
 
 
