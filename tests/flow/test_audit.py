@@ -39,6 +39,8 @@ UNWATCHED = {
     "answered": "answers kept for a day, so that a program may ask twice",
     "api_token": "events say that one was made or revoked",
     "ticket": "events say that a link was made and used",
+    "foreign_identity": "an event says that somebody was linked",
+    "provider": "an event says that it was changed",
     "passkey": "events say that a factor was added or removed",
     "recovery_code": "an event says that they were made",
     "spent_challenge": "for minutes",

@@ -101,8 +101,6 @@ def planted(rina: Browser, up: Installation, canaries: Canaries, directory: Path
             {**MAIL, "name": "Tried", "secret-password": canaries.plant("password that is tried"), "do": "test", "address-mailbox": "a@b.example"},
         ),
     ]  # fmt: skip
-    provider = {"label": "Company", "issuer": "https://login.example.com", "client": "pantau"}
-    forms.append(("/settings/provider", {**provider, "secret": canaries.plant("secret of the provider")}))
     locked = canaries.plant("passphrase")
     forms.append(
         ("/credentials/new", {"name": "l", "username": "u", "private_key": canaries.key("locked", locked), "passphrase": locked})
@@ -130,6 +128,13 @@ def planted(rina: Browser, up: Installation, canaries: Canaries, directory: Path
         "/credentials/new", {"name": "p", "username": "u", "password": canaries.plant("refused password")}
     )
     assert wrong.status_code == 422
+    provider = {
+        "label": "Company",
+        "issuer": "https://127.0.0.1:1",
+        "client": "pantau",
+        "secret": canaries.plant("secret of a provider"),
+    }
+    assert rina.post("/settings/provider", provider).status_code == 422
     rina.post("/login", {"login": "rina", "password": canaries.plant("wrong password at login")}, page="/me")
 
 

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "portrait.keep": "walked by tests/webui/test_portrait.py, which needs a picture",
     "portrait.remove": "as portrait.keep",
     "proof.page": "walked by tests/webui/test_proof.py",
+    "provider.settings": "walked by tests/webui/test_provider.py, which needs a provider that answers",
     "push.acknowledge": "walked by tests/webui/test_channel_pages.py; it needs a browser's message",
     "push.subscribe": "walked by tests/webui/test_channel_pages.py; it needs a browser's subscription",
     "push.unsubscribe": "as push.subscribe",
@@ -267,14 +268,6 @@ def _people(walk: Walk, session: Session, town: Town, person: Person) -> None:
     division = walk.one(Division, Division.name == "Walked")
     walk.send("divisions.show", f"/divisions/{division.id}", name="Walked on")
     walk.send("divisions.delete", f"/divisions/{division.id}/delete")
-    walk.send(
-        "provider.settings",
-        "/settings/provider",
-        label="Company",
-        issuer="https://login.example.com",
-        client="pantau",
-        secret="x",
-    )
     walk.send("entry.demand", "/settings/login/second-factor", "/settings/login")
 
 
