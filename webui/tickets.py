@@ -74,9 +74,16 @@ def lost() -> Response | str | tuple[str, int]:
 
 
 def _meant(name: str) -> list[Person]:
-    """Whoever logs in by this name, or has this address: somebody who can be written to. At most one."""
+    """Whoever logs in by this name, or has this address: somebody with a password here who can be written to. At most one.
+
+    Whoever logs in elsewhere mends it there: a link would open a way in that their company cannot close.
+    """
     mine = (Person.login == name) | (func.lower(Person.email) == name)
-    found = list(store.session().scalars(select(Person).where(mine, Person.active, Person.email != "").limit(2)))
+    found = list(
+        store.session().scalars(
+            select(Person).where(mine, Person.active, Person.email != "", Person.password_hash != "").limit(2)
+        )
+    )
     return found if len(found) == 1 and letters.channel() is not None else []
 
 

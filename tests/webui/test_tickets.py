@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 from psycopg_pool import ConnectionPool
 from sqlalchemy import select, text
@@ -13,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from config import vault
 from domain import tickets
+from domain.audit import Audit
 from domain.identity import Ticket
 from domain.inventory import Person
 from domain.recipients import Channel, Route
@@ -22,6 +25,7 @@ from notifier.hands import Hands
 from notifier.outbox import Outbox
 from notifier.queue import Waker
 from notifier.telling import Telling
+from pantau import cli
 from tests.channels.mailserver import office
 from tests.webui.cast import PASSWORD, Visitor
 
@@ -202,3 +206,31 @@ def test_the_letter_arrives_with_the_link_that_opens(
     path = link_on(body.get_content())
     assert "Open this link" in body.get_content()
     assert stranger.get(path).status_code == 200
+
+
+def test_whoever_logs_in_elsewhere_gets_no_link(
+    app: Flask, session: Session, person: Person, mail: Channel, stranger: Visitor
+) -> None:
+    person.email, person.password_hash = "rina@example.com", ""
+    session.commit()
+    assert stranger.post("/lost", {"login": "rina"}).status_code == 200
+    assert sent(app, session) == []
+
+
+def test_an_administrator_who_is_locked_out_gets_a_link_on_the_machine_itself(
+    rina: Visitor, app: Flask, session: Session, person: Person, database_url: str, place: Path, stranger: Visitor
+) -> None:
+    from tests.webui.test_second import with_app
+
+    with_app(rina)
+    url = f"postgresql:{database_url.removeprefix('postgresql:')}"
+    run = lambda *words: CliRunner().invoke(  # noqa: E731
+        cli, ["--data", str(place), "person", "reset", *words], env={"DATABASE_URL": url}
+    )
+    assert run("nobody").exit_code != 0
+    printed = run("RINA", "--second-factor")
+    assert printed.exit_code == 0, printed.output
+    assert stranger.post(link_on(printed.output), {"new": CHOSEN}).status_code == 303
+    assert stranger.login("rina", CHOSEN).location == "/"
+    session.expire_all()
+    assert session.scalars(select(Audit).where(Audit.what == "person.reset")).one().on == f"person:{person.id}"
