@@ -15,6 +15,7 @@ import hashlib
 import os
 import secrets
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ UNNUMBERED = 1
 """The first form: no number of a key, tried with every key there is."""
 NUMBER = 4
 """Bytes of a key's number: the first of the SHA-256 of its public half."""
+TRIES = 10
+"""How often a sealing half is read again that is being written."""
 _NONCE = bytes(12)  # one message a key: every box has an ephemeral key of its own
 
 
@@ -144,10 +147,12 @@ def create(key: Path, public: Path) -> bool:
 
 def sealer(public: Path) -> Sealer:
     """The sealing half from its file. Raises VaultError where it is missing or damaged."""
-    found = _read(public)
-    if len(found) != 1:
-        raise _damaged(public)
-    return Sealer(found[0])
+    for _ in range(TRIES):
+        found = _halves(public)
+        if found is not None:
+            return Sealer(found)
+        time.sleep(0.02)  # it is being written this very moment
+    raise _damaged(public)
 
 
 def opener(key: Path) -> Opener:
@@ -166,8 +171,21 @@ def write_keys(key: Path, *privates: bytes) -> None:
 
 
 def write_public(public: Path, private: bytes) -> None:
-    """Replace the sealing half by that of `private`."""
-    _write(public, public_of(private).hex(), 0o644)
+    """Replace the sealing half by that of `private`, in the same file: the web is shut out of any that is put in its place.
+
+    Its number stands behind it, so that nobody seals for half of one key and half of another.
+    """
+    half = public_of(private)
+    text = f"{half.hex()} {number_of(half).hex()}\n".encode()
+    try:
+        descriptor = os.open(public, os.O_WRONLY)
+    except FileNotFoundError:
+        _write(public, text.decode().strip(), 0o644)
+        return
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        file.write(text)
+        file.truncate(len(text))
+        os.fsync(file.fileno())
 
 
 def public_of(private: bytes) -> bytes:
@@ -194,9 +212,18 @@ def _agree(private: X25519PrivateKey, public: bytes, salt: bytes, info: bytes) -
     return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(shared)
 
 
-def _read(path: Path) -> tuple[bytes, ...]:
+def _halves(public: Path) -> bytes | None:
+    """The sealing half; None where it and the number behind it (earlier there was none) do not belong together."""
+    values = _values(public)
+    if not values or len(values[0]) != 32 or len(values) > 2:
+        return None
+    return values[0] if values[1:] in ((), (number_of(values[0]),)) else None
+
+
+def _values(path: Path) -> tuple[bytes, ...]:
+    """The hex words of a key file; none where they are none."""
     try:
-        values = tuple(bytes.fromhex(line) for line in path.read_text().split())
+        return tuple(bytes.fromhex(word) for word in path.read_text().split())
     except FileNotFoundError:
         raise VaultError(
             f"The key file {path} is missing. Restore it, or start `pantau up` once to make one."
@@ -204,7 +231,11 @@ def _read(path: Path) -> tuple[bytes, ...]:
     except PermissionError:
         raise VaultError(f"The key file {path} cannot be read by this user.") from None
     except ValueError:
-        values = ()
+        return ()
+
+
+def _read(path: Path) -> tuple[bytes, ...]:
+    values = _values(path)
     if not values or any(len(value) != 32 for value in values):
         raise _damaged(path)
     return values

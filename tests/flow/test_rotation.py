@@ -18,6 +18,7 @@ from config import vault
 from config.vault import Opener, VaultError
 from poller import rotation
 from poller.rotation import Ring
+from tests.installation import Browser, Installation, command, until
 
 KILLS = int(os.environ.get("ROTATION_KILLS", "50"))
 ROWS, BATCH = 60, 4
@@ -171,3 +172,28 @@ def test_that_the_key_is_new_is_on_record(line: psycopg.Connection, database_url
     assert row
     assert (row[0]["sealed"], row[0]["lost"]) == (1, [])
     assert vault.read_keys(ring.key)[0].hex() not in json.dumps(row[0])
+
+
+def test_in_a_running_installation_forms_go_on_and_every_secret_opens(running: Installation, rina: Browser) -> None:
+    mail = {"option-host": "127.0.0.1", "option-sender": "p@example.org", "option-security": "none", "option-port": "1",
+            "option-username": "u", "secret-password": "x"}  # fmt: skip
+    for name in ("before", "after"):
+        login = {"name": name, "username": "u", "password": f"secret of {name}"}
+        assert rina.post("/credentials/new", login).status_code == 303
+        assert rina.post("/channels/new?kind=email", {**mail, "name": name}).status_code == 303
+        if name == "before":
+            done = command("--data", str(running.directory), "vault", "rotate")
+            assert done.returncode == 0, done.stderr
+            assert "1 secrets are sealed anew" in done.stdout
+    checked = command("--data", str(running.directory), "vault", "check")
+    assert (checked.returncode, checked.stdout) == (0, "Every stored secret opens with the keys that are there.\n")
+    numbers = running.query("select distinct substring(sealed from 2 for 4) from credential union all select distinct substring(sealed from 2 for 4) from channel")  # fmt: skip
+    assert len(numbers) == 2, "one key for each of the two rooms"
+    host = running.query("insert into host (name, address, interval_s) values ('m', '127.0.0.1', 1) returning id")[0][0]
+    for (id,) in running.query("select id from credential"):
+        running.query(
+            "insert into host_check (host_id, kind, name, options, credential_id) values (%s, 'ssh', %s, '{\"port\": 1}', %s)",
+            [host, f"c{id}", id],
+        )
+    said = until(lambda: found if len(found := running.query("select detail from failure")) >= 2 else None, 60)
+    assert not [detail for (detail,) in said if "does not open" in detail]

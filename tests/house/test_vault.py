@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,32 @@ def test_what_only_seals_opens_nothing(pair: tuple[vault.Sealer, vault.Opener], 
     sealed = pair[0].seal(b"secret", "p")
     with pytest.raises(VaultError):
         vault.Opener(pair[0].public).open(sealed, "p")
+
+
+def test_a_sealing_half_is_changed_in_the_file_it_is_in_and_never_half(
+    pair: tuple[vault.Sealer, vault.Opener], tmp_path: Path
+) -> None:
+    """The web, shut out of all other files, holds on to this one; and what it seals for must be one key or the other."""
+    public = tmp_path / "vault.pub"
+    before, keys = public.stat().st_ino, [vault.generate() for _ in range(2)]
+    known = {vault.public_of(key) for key in keys} | {pair[0].public}
+    done = threading.Event()
+
+    def change() -> None:
+        for number in range(300):
+            vault.write_public(public, keys[number % 2])
+        done.set()
+
+    writer = threading.Thread(target=change)
+    writer.start()
+    seen = set()
+    while not done.is_set():
+        seen.add(vault.sealer(public).public)
+    writer.join()
+    assert seen <= known
+    assert public.stat().st_ino == before
+    public.write_text(vault.public_of(keys[0]).hex() + " " + vault.number_of(vault.public_of(keys[1])).hex())
+    with pytest.raises(VaultError, match="damaged"):
+        vault.sealer(public)
+    public.write_text(vault.public_of(keys[0]).hex() + "\n")  # as the first version wrote it
+    assert vault.sealer(public).public == vault.public_of(keys[0])
