@@ -20,6 +20,8 @@ CHECKS = (
 `use_after_free` and `ensure_resource_availability` (others of the many requests delete what one of them made)."""
 
 
+REFUSED = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422"]
+"""How what is out of shape may be answered; 413 where it is too large besides."""
 SUICIDE = "people.revoke"
 """By which a caller ends its own token, and with it everything that comes after: asked for last."""
 
@@ -59,7 +61,11 @@ def fuzz(
         "continue-on-failure": True,
         "generation": {"max-examples": examples, "mode": "all", "deterministic": False, "database": "none"},
         "phases": {"stateful": {"enabled": False}, "coverage": {"enabled": edges}},
-        "checks": {"enabled": False, **{name: {"enabled": True} for name in CHECKS}},
+        "checks": {
+            "enabled": False,
+            **{name: {"enabled": True} for name in CHECKS},
+            "negative_data_rejection": {"enabled": True, "expected-statuses": REFUSED},
+        },
         "dictionaries": {name: {"values": list(values)} for name, values in known.items() if values},
         "parameters": {f"path.{name}": {"dictionary": name, "probability": 0.5} for name, values in known.items() if values},
         "warnings": False,
