@@ -145,7 +145,7 @@ def retry(chosen: ColumnElement[bool]) -> int:
     done = len(list(store.session().scalars(changed, execution_options={"synchronize_session": False})))
     if done:
         audited.note("delivery.again", count=done)
-    store.announce("inventory")
+        store.announce("inventory")
     return done
 
 

@@ -148,7 +148,7 @@ class Limit(Part):
     @classmethod
     def _measure(cls, value: Any) -> Any:
         known = {measure.name for probe in catalogue().values() for measure in probe.produces}
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             near = difflib.get_close_matches(str(value), sorted(known), 3, 0.5)
             hint = f"; did you mean {' or '.join(near)}" if near else ""
             raise ValueError(f"is no measure that any check brings: {value!r}{hint}")

@@ -224,11 +224,11 @@ def _changed(operation: Operation, places: dict[str, Any]) -> Response:
     if isinstance(kept, Response):
         return kept
     given = _given(operation)
-    _guard(operation, places)
+    before = _guard(operation, places)
     answer = _said(operation, operation.handler(**places, **given))
     if operation.row is not None and operation.status == 200:
         answer.set_etag(_stamp(answer.get_data()))
-    if g.pop("only_tried", False):
+    if g.pop("only_tried", False) or (before and before == answer.get_etag()[0]):  # nothing is different now
         store.session().rollback()
         return answer
     store.session().flush()
@@ -242,19 +242,18 @@ def only_tried() -> None:
     g.only_tried = True
 
 
-def _guard(operation: Operation, places: dict[str, Any]) -> None:
-    """Lock what is changed; 412 where the caller knows another version of it (If-Match)."""
+def _guard(operation: Operation, places: dict[str, Any]) -> str:
+    """Lock what is changed, and tell its version; 412 where the caller knows another one (If-Match)."""
     if operation.row is None:
-        return
+        return ""
     number = list(places.values())[-1]
     store.session().execute(select(operation.row).where(operation.row.id == number).with_for_update())
-    if "If-Match" not in request.headers:
-        return
     assert operation.now is not None
     store.session().expire_all()
-    present = operation.now(**places)
-    if not request.if_match.contains(_stamp(_json(present))):
+    present = _stamp(_json(operation.now(**places)))
+    if "If-Match" in request.headers and not request.if_match.contains(present):
         raise Refusal(412, gettext("It was changed since you read it. Read it again, then change it."))
+    return present
 
 
 def _given(operation: Operation) -> dict[str, Any]:

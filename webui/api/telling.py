@@ -335,12 +335,13 @@ def addresses() -> Addresses:
 @routes.put("/me/addresses/{route_id}/muted", Right.HANDLE)
 def mute(route_id: int, body: Muting) -> Address:
     """Silence one of your addresses until a moment, or let it be told again."""
-    own = select(Route).where(Route.id == route_id, Route.person_id == access.person().id).with_for_update()
+    own = select(Route).where(Route.id == route_id, Route.person_id == access.person().id)
     row = store.session().scalar(own)
     if row is None:
         abort(404)
-    row.muted_until = body.until
-    store.announce("inventory")
+    if row.muted_until != body.until:
+        row.muted_until = body.until
+        store.announce("inventory")
     return _address(row, row.channel)
 
 
