@@ -25,6 +25,7 @@ PAGES = (
     "/", "/machines", "/machines?status=down", "/machines/1", "/machines/1/edit", "/machines/new", "/machines/1/checks/new?kind=ssh",
     "/machines/1/delete", "/credentials", "/credentials/new", "/me", "/setup/machines", "/discover", "/additions", "/import", "/nothing-here",
     "/incidents", "/incidents/1", "/incidents/2", "/maintenance", "/maintenance/new", "/machines/1/way",
+    "/me/second-factor", "/me/second-factor/app", "/prove", "/people", "/people/new", "/divisions", "/settings/login", "/settings/provider",
 )  # fmt: skip
 WATCH = """
 window.violations = [];
