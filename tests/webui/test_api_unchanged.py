@@ -22,7 +22,7 @@ def test_what_is_so_already_is_answered_and_leaves_no_row(
     same = hers.patch(f"/groups/{group['id']}", {"name": "g"}, Idempotency_Key="k")
     assert (same.status_code, same.get_json()) == (200, group)
     assert hers.patch("/machines/1", {}).status_code == 200
-    assert hers.post("/deliveries/again", {"dead": True}).get_json() == {"count": 0}
+    assert hers.post("/deliveries/again", {"dead": True}, Idempotency_Key="l").get_json() == {"count": 0}
     session.expire_all()
     assert session.scalar(select(func.count()).select_from(Audit)) == before
     assert hers.patch(f"/groups/{group['id']}", {"name": "h"}, Idempotency_Key="k").get_json()["name"] == "h"

@@ -21,7 +21,7 @@ from domain.recipients import Route, Shift
 from domain.records import Notice
 from domain.rights import Right
 from webui import access, deliveries, lookouts, policies, receivers, rotas, store
-from webui.api.layer import Made, Routes
+from webui.api.layer import Made, Routes, only_tried
 from webui.api.problems import Refusal
 from webui.api.shapes import Id, Line, Model, Moment, Named, Page, Paged, after, page
 from webui.written import Name
@@ -299,7 +299,10 @@ def told(query: Chosen) -> Page[Delivery]:
 def again(body: Again) -> Retried:
     """Try messages again that could not be delivered, or were dropped."""
     chosen = deliveries.every_dead() if body.dead else DeliveryRow.id.in_(body.ids)
-    return Retried(count=deliveries.retry(chosen))
+    done = deliveries.retry(chosen)
+    if not done:
+        only_tried()
+    return Retried(count=done)
 
 
 @routes.get("/channels", Right.ADMIN)
@@ -593,6 +596,7 @@ def _turned(row: RotaRow, body: RotaEntry) -> RotaRow:
 
 def _rota(row: RotaRow) -> Rota:
     at = now()
+    hour = at.replace(minute=0, second=0, microsecond=0)  # within an hour the answer stays what it is
     rule, names = receivers.rota(row), dict(store.session().execute(select(Person.id, Person.name)).all())
 
     def named(id: int) -> Named:
@@ -604,9 +608,9 @@ def _rota(row: RotaRow) -> Rota:
         people=[named(id) for id in row.people], on_call=named(today) if today else None,
         swaps=[
             Swapped(id=one.id, person=named(one.person_id), since=one.since, until=one.until)
-            for one in row.shifts if one.until > at
+            for one in row.shifts if one.until > hour
         ],
-        turns=[Turn(person=named(one.person), since=one.since, until=one.until) for one in rule.turns(at, at + rotas.WEEKS)],
+        turns=[Turn(person=named(one.person), since=one.since, until=one.until) for one in rule.turns(hour, hour + rotas.WEEKS)],
     )  # fmt: skip
 
 
