@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UP ?=
+WORKERS ?= auto
 
-.PHONY: help run test conformance mutation check format lock env clean
+.PHONY: help run sbom advisories test conformance mutation check format lock env clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -17,7 +18,7 @@ run: $(VENV)/.ready  ## install what is missing and start Pantau (UP="--port 900
 test: $(VENV)/.dev  ## install what the tests need and run all of them
 	@$(BIN)/python tests/prepare.py
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/.dev  ## formatter, linter, types, import contracts
 	@$(BIN)/ruff format --check .
@@ -37,6 +38,14 @@ format: $(VENV)/.dev  ## format the code and mend what the linter can mend
 	@$(BIN)/ruff check --fix .
 
 env: $(VENV)/.dev  ## only make the environment
+
+sbom: $(VENV)/.uv  ## write sbom.json: everything that is inside, with versions and hashes (CycloneDX)
+	@$(BIN)/uv export --quiet --frozen --no-dev --no-emit-project --format cyclonedx1.5 >sbom.json
+	@echo "Pantau: sbom.json is written."
+
+advisories: $(VENV)/.uv  ## ask the network for known faults of what is inside (pip-audit)
+	@$(BIN)/uv export --quiet --frozen --no-dev --no-emit-project --format requirements.txt >.venv/requirements.txt
+	@$(BIN)/uv tool run pip-audit --requirement .venv/requirements.txt --disable-pip
 
 lock: $(VENV)/.uv  ## renew uv.lock from pyproject.toml (docs/decisions/0002-lock-without-hosts.md)
 	@bash .ci/lock

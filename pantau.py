@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import click
 
@@ -142,8 +143,9 @@ class _Up:
         return lock
 
     def _start_database(self) -> None:
-        from config import database, migrate, postgres, vault, webkey
+        from config import database, migrate, postgres, tls, vault, webkey
         from config.processes import Kept
+        from domain.clock import now
 
         settings, say = self._settings, self._say
         try:
@@ -163,9 +165,17 @@ class _Up:
                 say(f"made the vault's key {settings.vault_key} (keep a copy of it, apart from backups).")
             if vault.create(settings.notifier_key, settings.notifier_public):
                 say(f"made the notifier's key {settings.notifier_key} (keep a copy of it, apart from backups).")
+            if settings.tls == "own":
+                made = tls.ensure(settings.tls_directory, tls.names_of(urlsplit(settings.home()).hostname or ""), now())
+                if made:
+                    say(
+                        f"made a certificate; browsers are to trust {tls.authority(settings.tls_directory)} (docs/tls.md)."
+                    )
+            elif pair := settings.pair():
+                pair.verify()
             if webkey.create(settings.web_key):
                 say(f"made the web's key {settings.web_key} (keep a copy of it, apart from backups).")
-        except (postgres.PostgresError, database.DatabaseError, vault.VaultError) as error:
+        except (postgres.PostgresError, database.DatabaseError, vault.VaultError, tls.TlsError) as error:
             stop(error)
         self._engine = engine
 
@@ -183,6 +193,9 @@ class _Up:
         click.echo(f"\n  Pantau watches. Open  {address}{f'/setup?token={token}' if token else '/'}\n")
         if token:
             click.echo(f"  One-time set-up token: {token}\n  (it works until the first account is made)\n")
+            if self._settings.tls == "off":
+                click.echo("  Plain HTTP: push messages and passkeys work in browsers on this machine only.")
+                click.echo("  For all of them: PANTAU_TLS=own, or a certificate of yours (docs/tls.md).\n")
         click.echo("  Ctrl-C stops everything.\n")
 
     def _tend(self) -> None:
@@ -328,6 +341,29 @@ def upgrade(context: click.Context) -> None:
         )
     except database.DatabaseError as error:
         stop(error)
+
+
+@db.command("roles")
+@click.pass_context
+def database_roles(context: click.Context) -> None:
+    """Make each process's own user in the database, with a password nobody knows."""
+    import psycopg
+
+    from config import database, migrate, roles
+
+    settings = settings_from(context)
+    engine = open_database(settings)
+    try:
+        with psycopg.connect(database.url(settings.database_url, settings.sockets), connect_timeout=10) as connection:
+            roles.make(connection)
+            for role in roles.ROLES:
+                roles.admit(connection, role, database.passwords(settings.sockets, role))
+        migrate.upgrade(engine)
+    except (roles.RolesError, database.DatabaseError) as error:
+        stop(error)
+    except psycopg.Error as error:
+        stop(f"The roles could not be made: {(str(error).strip().splitlines() or ['no reason given'])[0]}.")
+    click.echo(f"Made: {', '.join(map(roles.name, roles.ROLES))}. They are used from the next start on.")
 
 
 def open_database(settings: Settings, *, demand: bool = True) -> Any:

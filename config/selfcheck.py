@@ -14,9 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from config import database, migrate, vault
+from config import database, migrate, sandbox, vault
 from config.database import DatabaseError
+from config.roles import ROLES
 from config.settings import Settings
+from config.tls import TlsError
 
 LOW_DISK = 1 << 30
 
@@ -46,6 +48,9 @@ def findings(settings: Settings) -> list[Finding]:
         *_key("P007", "notifier", settings.notifier_key),
         _port(settings),
         *_database(settings),
+        _roles(settings),
+        _enclosed(),
+        _certificate(settings),
     ]
 
 
@@ -103,6 +108,39 @@ def listening_fault(settings: Settings) -> str:
                 f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}. Choose another with --port."
             )
     return ""
+
+
+def _enclosed() -> Finding:
+    if sandbox.offered():
+        return Finding("P013", "ok", "The web process can be shut out of the keys (Landlock).")
+    return Finding(
+        "P013", "warning", "This system cannot shut the web process out of the keys.",
+        "Use Linux 5.13 or newer with Landlock, or run `pantau web` as a user of its own.",
+    )  # fmt: skip
+
+
+def _roles(settings: Settings) -> Finding:
+    lacking = [role for role in ROLES if not database.passwords(settings.sockets, role).exists()]
+    if not lacking:
+        return Finding("P014", "ok", "Each process has a user of its own in the database.")
+    hint = "Run: pantau db roles" if settings.database_url else "Start it: `pantau up` makes them."
+    return Finding("P014", "warning", "The processes share one user in the database.", hint)
+
+
+def _certificate(settings: Settings) -> Finding:
+    pair = settings.pair()
+    if pair is None:
+        if settings.proxies or settings.home().startswith("https://"):
+            return Finding("P015", "ok", "Browsers are told to come over HTTPS, by a proxy in front.")
+        return Finding(
+            "P015", "warning", "The pages are served over plain HTTP.",
+            "Push messages and passkeys need HTTPS: set PANTAU_TLS=own, or see docs/tls.md.",
+        )  # fmt: skip
+    try:
+        pair.verify()
+    except TlsError as error:
+        return Finding("P015", "error", str(error))
+    return Finding("P015", "ok", "The pages are served over HTTPS.")
 
 
 def _port(settings: Settings) -> Finding:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from config.tls import Pair, own
 
 PREFIX = "PANTAU_"
 FILE = "PANTAU_CONFIG"
@@ -47,6 +49,11 @@ def place_of(text: str) -> tuple[str, int]:
     return found
 
 
+def networks_of(text: str | None) -> list[IPv4Network | IPv6Network]:
+    """Addresses and networks, comma between. Raises ValueError."""
+    return [ip_network(one.strip()) for one in (text or "").split(",") if one.strip()]
+
+
 class Settings(BaseSettings):
     """Everything an installation may decide before the database is open.
 
@@ -61,6 +68,17 @@ class Settings(BaseSettings):
     data: Path = Field(default_factory=default_data, description="directory for the database, keys and spool")
     host: str = Field(default="127.0.0.1", description="address the web server listens on")
     port: int = Field(default=8080, ge=1, le=65535, description="port the web server listens on")
+    tls: str = Field(
+        default="off",
+        description="HTTPS: off, own (a certificate this installation makes for itself), or files (those named below)",
+    )
+    certificate: Path | None = Field(default=None, description="PEM certificate with its chain, for tls = files")
+    certificate_key: Path | None = Field(default=None, description="PEM key of that certificate")
+    proxies: str | None = Field(
+        default=None,
+        description="addresses or networks, comma between, of proxies in front whose X-Forwarded-For, -Proto and -Host are"
+        " believed; unset: nobody's",
+    )
     database_url: str | None = Field(
         default=None,
         validation_alias="DATABASE_URL",
@@ -140,6 +158,26 @@ class Settings(BaseSettings):
     @classmethod
     def _language(cls, value: str) -> str:
         return _one_of(value, "en", "id")
+
+    @field_validator("tls")
+    @classmethod
+    def _tls(cls, value: str) -> str:
+        return _one_of(value, "off", "own", "files")
+
+    @field_validator("proxies")
+    @classmethod
+    def _proxies(cls, value: str | None) -> str | None:
+        try:
+            networks_of(value)
+        except ValueError:
+            raise ValueError("should look like 127.0.0.1, 10.0.0.0/24") from None
+        return value
+
+    @model_validator(mode="after")
+    def _files(self) -> Settings:
+        if self.tls == "files" and not (self.certificate and self.certificate_key):
+            raise ValueError("tls = files needs certificate and certificate_key.")
+        return self
 
     @field_validator("log_level")
     @classmethod
@@ -262,6 +300,11 @@ class Settings(BaseSettings):
         return self.data / "emergency.json"
 
     @property
+    def tls_directory(self) -> Path:
+        """Where the certificates lie that this installation makes for itself."""
+        return self.data / "tls"
+
+    @property
     def spool(self) -> Path:
         """The poller's spool directory."""
         return self.data / "spool"
@@ -273,7 +316,14 @@ class Settings(BaseSettings):
     def address(self) -> str:
         """Where a browser finds this installation."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 - only shown
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "http" if self.tls == "off" else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    def pair(self) -> Pair | None:
+        """The certificate the web server shows and its key; None for plain HTTP."""
+        if self.tls == "files" and self.certificate and self.certificate_key:
+            return Pair(self.certificate, self.certificate_key)
+        return own(self.tls_directory) if self.tls == "own" else None
 
 
 def load(**given: Any) -> Settings:
@@ -307,7 +357,9 @@ def _one_of(value: str, *choices: str) -> str:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else "a setting"
+    if not first["loc"]:  # about several at once; what they are set to is nobody's business
+        return f"These settings do not fit together: {first['msg'].removeprefix('Value error, ')}"
+    name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return f"The setting '{name}' is not known. Known are: {', '.join(Settings.model_fields)}."
     if name.lower() == "database_url":  # it may hold a password, which is never repeated

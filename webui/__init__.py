@@ -8,7 +8,7 @@ from flask import Flask, g
 from sqlalchemy import Engine
 
 from config import database
-from config.settings import Settings
+from config.settings import Settings, networks_of
 from webui import (
     access,
     api,
@@ -28,6 +28,7 @@ from webui import (
     edit,
     entry,
     faults,
+    forwarded,
     headers,
     heard,
     hostkeys,
@@ -153,6 +154,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
     access.install(app)
     proof.install(app)
     second.install(app)
+    forwarded.install(app, networks_of(settings.proxies))
     return app
 
 

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import shutil
+import ssl
 import sys
 import tempfile
 from pathlib import Path
@@ -56,7 +57,9 @@ def enclose(settings: Settings) -> bool:
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     tempfile.tempdir = scratch
     packages = [Path(__file__).parent.parent / name for name in PACKAGES]
+    pair = settings.pair()
     own = [
+        *([pair.certificate, pair.key] if pair else []),
         settings.vault_public,
         settings.notifier_public,
         settings.web_key,
@@ -66,6 +69,22 @@ def enclose(settings: Settings) -> bool:
     read = [*map(Path, SYSTEM), Path(sys.prefix), Path(sys.base_prefix), *packages, *own, settings.sockets]
     sandbox.renounce()
     return sandbox.enter(read, [Path(scratch), Path("/dev/null")])
+
+
+def _secured(settings: Settings) -> dict[str, Any]:
+    """HTTPS by TLS 1.2 or newer, where it is set. Raises TlsError."""
+    pair = settings.pair()
+    if pair is None:
+        return {}
+    pair.verify()
+
+    def context(_config: Any, _usual: Any) -> ssl.SSLContext:
+        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        made.load_cert_chain(pair.certificate, pair.key)
+        return made
+
+    return {"certfile": str(pair.certificate), "keyfile": str(pair.key), "ssl_context": context}
 
 
 def _gunicorn(settings: Settings, app: Any, threads: int) -> None:
@@ -86,6 +105,8 @@ def _gunicorn(settings: Settings, app: Any, threads: int) -> None:
                 "limit_request_line": 8190,
                 "loglevel": "warning",
                 "post_fork": lambda server, worker: die_with_parent(),
+                **_secured(settings),
+                "forwarded_allow_ips": "",  # whom to believe is for webui/forwarded.py to say
                 "worker_tmp_dir": tempfile.gettempdir(),
                 "proc_name": "pantau web",
                 "control_socket_disable": True,

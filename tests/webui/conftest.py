@@ -166,9 +166,9 @@ def _trouble(town: Town) -> None:
     town.session.add(Window(kind="cron", options=cron, zone="Europe/Berlin", everything=True, ended_at=town.now))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium."""
+    """Debian's Chromium. It goes when its module is done: its event loop would stand in the way of the others' own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(SWITCHES))
         yield browser

@@ -63,6 +63,7 @@ def evaluate(page: Page, expression: str) -> object:
         (320, 640, "light", "id-ID"),
     ],
 )
+@pytest.mark.timeout(400)
 def test_every_page_keeps_the_policy_is_accessible_and_does_not_scroll_sideways(
     busy: Town, person: Person, browse: OpenBrowser, width: int, height: int, scheme: str, locale: str
 ) -> None:
