@@ -112,9 +112,9 @@ def listening_fault(settings: Settings) -> str:
 
 def _enclosed() -> Finding:
     if sandbox.offered():
-        return Finding("P013", "ok", "The web process can be shut out of the keys (Landlock).")
+        return Finding("P016", "ok", "The web process can be shut out of the keys (Landlock).")
     return Finding(
-        "P013", "warning", "This system cannot shut the web process out of the keys.",
+        "P016", "warning", "This system cannot shut the web process out of the keys.",
         "Use Linux 5.13 or newer with Landlock, or run `pantau web` as a user of its own.",
     )  # fmt: skip
 
