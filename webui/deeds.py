@@ -46,6 +46,7 @@ HAPPENED = {
     "gone": lazy_gettext("%(thing)s was deleted"),
 }
 SENTENCES = {
+    "limits.undone": lazy_gettext("Limits changed together were put back"),
     "addition.undone": lazy_gettext("Machines added together were taken back"),
     "apply.done": lazy_gettext("A configuration document was applied"),
     "audit.exported": lazy_gettext("This record was taken out as a table"),

@@ -16,7 +16,7 @@ from domain.records import Latest, MetricSet
 from domain.rights import Right
 from domain.thresholds import Level
 from probes import catalogue
-from webui import access, amounts, figures, limitedits, normals, series, store, units, whatif
+from webui import access, amounts, audited, figures, limitedits, normals, series, store, units, whatif
 from webui.causes import unit_of
 from webui.draft import Draft
 from webui.forms import Field
@@ -134,6 +134,7 @@ def undo(edit_id: int) -> Response:
     for values in rows:
         _demand(values.get("host_id"))
     limitedits.undo(edit)
+    audited.note("limits.undone", edit=edit.id)
     store.session().commit()
     flash(gettext("It is undone: the limits are as they were."), "good")
     owners = {limitedits.owner_of(row) for row in rows}

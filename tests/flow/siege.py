@@ -133,6 +133,7 @@ class Siege:
 
     def _people(self, port: int) -> None:
         postgres.wait_ready(self.cluster, self.server, lambda _: None)
+        postgres.admit(self.cluster)
         url = self.cluster.url.replace("///pantau?", "///postgres?", 1)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("create database siege")

@@ -224,6 +224,7 @@ def test_a_database_of_another_version_is_refused_and_left_alone(run: Run, sessi
 def test_a_database_without_tables_names_the_command_that_makes_them(
     run: Run, session: Session, database_url: str
 ) -> None:
+    session.execute(text("drop schema if exists report cascade"))
     session.execute(text("drop schema public cascade"))
     session.execute(text("create schema public"))
     session.commit()

@@ -68,6 +68,11 @@ class Town:
 @pytest.fixture
 def two(session: Session) -> Town:
     """The town."""
+    return settle(session)
+
+
+def settle(session: Session) -> Town:
+    """Fill an empty installation."""
     made = Town()
     channel = Channel(kind="email", name="mail", options={}, seal_id="1")
     session.add(channel)
