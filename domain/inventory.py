@@ -87,8 +87,8 @@ class Person(Table):
 
     `role` is what they are everywhere, one of `rights.EVERYWHERE`; what they are in a division says Membership.
     `zone` is the clock their messages are written by, None for the installation's. `password_hash` is empty where nobody
-    has chosen one: then no password opens it. `email` is where a lost password is mended; what is told of machines goes
-    by routes (domain/recipients.py).
+    has chosen one: then no password opens it. `email` is where a lost password is mended; `email_sure` says that somebody
+    else vouches for it, an administrator or a provider of identities. What is told of machines goes by routes.
     """
 
     __tablename__ = "person"
@@ -101,6 +101,7 @@ class Person(Table):
     language: Mapped[str | None]
     theme: Mapped[str | None]
     zone: Mapped[str | None]
+    email_sure: Mapped[bool] = mapped_column(server_default=text("false"))
     email: Mapped[str] = mapped_column(server_default="")
     phone: Mapped[str] = mapped_column(server_default="")
     position: Mapped[str] = mapped_column(server_default="")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from config import vault
 from domain.clock import now
-from domain.inventory import Check, Credential, Division, Host, HostGroup, Site, Threshold, next_id, owner
+from domain.inventory import Check, Credential, Division, Host, HostGroup, Site, Threshold, host_parent, next_id, owner
 from domain.options import describe, fill
 from domain.reading import Secret
 from probes.ssh.session import Refused, private_key
@@ -25,6 +26,10 @@ Seal = Callable[[bytes, str], bytes]
 Ask = Callable[[str], str]
 LONGEST_SECRET = 64 << 10
 _LOCK = 0x70616E74  # "pant": two documents at once wait for each other
+
+
+TAKEN = "23505"
+"""What PostgreSQL calls a second row with a name."""
 
 
 class DocumentError(Exception):
@@ -40,10 +45,9 @@ def make_true(
     try:
         yield from work.run()
     except IntegrityError as error:
-        reason = str(error.orig).splitlines()[0]
-        raise DocumentError(
-            f"Somebody else changed the inventory at the same moment ({reason}); apply again."
-        ) from None
+        if getattr(error.orig, "sqlstate", "") == TAKEN:  # perhaps by what this person may not see
+            raise DocumentError("A name in it is taken already; choose another one.") from None
+        raise DocumentError("Somebody else changed the inventory at the same moment; apply again.") from None
 
 
 class _Secrets:
@@ -412,22 +416,33 @@ class _Work:
 
     def _no_circle(self) -> None:
         """Raises DocumentError where parents lead back to where they began."""
-        done: set[str] = set()
-        for start in self._hosts:
-            trail: list[str] = []
-            stack: list[tuple[str, bool]] = [(start, False)]
+        with self._session.no_autoflush:
+            for host in self._hosts.values():
+                if host in host.parents:
+                    raise DocumentError(f"The parents go round in a circle: {host.name} -> {host.name}.")
+        self._session.flush()
+        named, over, done = (
+            {host.id: host.name for host in self._hosts.values()},
+            defaultdict[int, list[int]](list),
+            set[int](),
+        )
+        for child, parent in self._session.execute(select(host_parent.c.host_id, host_parent.c.parent_id)):
+            over[child].append(parent)  # also of machines this person may not see, which are not named
+        for start in named:
+            trail: list[int] = []
+            stack = [(start, False)]
             while stack:
-                name, leaving = stack.pop()
+                one, leaving = stack.pop()
                 if leaving:
                     trail.pop()
-                    done.add(name)
-                elif name in trail:
-                    circle = " -> ".join([*trail[trail.index(name) :], name])
+                    done.add(one)
+                elif one in trail:
+                    circle = " -> ".join(named.get(way, "…") for way in [*trail[trail.index(one) :], one])
                     raise DocumentError(f"The parents go round in a circle: {circle}.")
-                elif name not in done:
-                    trail.append(name)
-                    stack.append((name, True))
-                    stack += [(parent.name, False) for parent in self._hosts[name].parents]
+                elif one not in done:
+                    trail.append(one)
+                    stack.append((one, True))
+                    stack += [(parent, False) for parent in over[one]]
 
 
 def _missing(there: dict[str, Any], entries: Sequence[Any] | None) -> list[str]:

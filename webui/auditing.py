@@ -50,6 +50,7 @@ def index() -> str:
 
 @blueprint.get("/audit.csv")
 @access.admin
+@access.fresh
 def table() -> Response:
     """All that fits what is chosen, newest first; taking it along is itself on record."""
     chosen = {name: request.args.get(name, "")[:100] for name in ASKED if request.args.get(name)}

@@ -26,6 +26,8 @@ from webui.draft import Draft
 from webui.forms import Field, OptionsForm
 from webui.language import gettext
 
+TOWARDS = ("host", "port", "security", "ca", "api", "url", "server")
+"""Options of channels that say to whom, and how, a secret is shown."""
 blueprint = Blueprint("channels", __name__, url_prefix="/channels")
 
 OPTION, ADDRESS, SECRET = "option-", "address-", "secret-"
@@ -78,6 +80,7 @@ def index() -> str:
 
 @blueprint.route("/new", methods=["GET", "POST"])
 @access.admin
+@access.fresh
 def new() -> Response | str | tuple[str, int]:
     """Choose a kind, then fill in its form."""
     kind = catalogue().get(request.args.get("kind", ""))
@@ -88,6 +91,7 @@ def new() -> Response | str | tuple[str, int]:
 
 @blueprint.route("/<int:channel_id>", methods=["GET", "POST"])
 @access.admin
+@access.fresh
 def edit(channel_id: int) -> Response | str | tuple[str, int]:
     """Change a channel, or replace its secrets."""
     row = _channel(channel_id)
@@ -99,6 +103,7 @@ def edit(channel_id: int) -> Response | str | tuple[str, int]:
 
 @blueprint.route("/<int:channel_id>/delete", methods=["GET", "POST"])
 @access.admin
+@access.fresh
 def delete(channel_id: int) -> Response | str:
     """Ask once more, saying what is lost; then delete."""
     row, database = _channel(channel_id), store.session()
@@ -129,6 +134,15 @@ def _work(kind: Kind, row: Channel | None) -> Response | str | tuple[str, int]:
     made = kind.kind == "webpush"
     options, fields = _options(kind, row, typed, made)
     secret, public = _secrets(kind, row, draft, typed, made)
+    if (
+        options is not None
+        and row is not None
+        and row.armed
+        and not secret
+        and not made
+        and _moved(row, asdict(options))
+    ):
+        draft.blame(SECRET + next(iter(kind.secrets)), gettext("It would go elsewhere: enter it again."))
     address, receivers = _receiver(kind, typed)
     test = typed is not None and typed.get("do") == "test"
     good = draft.good and options is not None and (address is not None or not test)
@@ -198,6 +212,11 @@ def _receiver(kind: Kind, typed: Any) -> tuple[Any | None, list[Field]]:
         # not required in the browser: the same form is saved without a test
         return None, [replace(field, required=False) for field in form.fields(_own(typed))]
     return form.read(typed)
+
+
+def _moved(row: Channel, options: dict[str, Any]) -> bool:
+    """Whether what is stored would be shown to another peer, or on another road, than it was entered for."""
+    return any(row.options.get(name, options[name]) != options[name] for name in TOWARDS if name in options)
 
 
 def _own(typed: Any) -> dict[str, str]:

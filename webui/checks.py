@@ -155,7 +155,7 @@ def _read(host: Host, probe: Probe, check: Check | None, typed: Mapping[str, str
     if typed is None:
         return Form(draft, options.fields(stored), values, None, None)
     filled, fields = options.read(typed, stored)
-    if filled is not None and elsewhere(check, values["credential_id"], _stored(probe, filled, check)):
+    if filled is not None and elsewhere(check, probe.kind, values["credential_id"], _stored(probe, filled, check)):
         draft.blame(
             "credential",
             gettext("Only an administrator may change where a stored login goes. Enter the login again, or ask one."),
@@ -165,11 +165,14 @@ def _read(host: Host, probe: Probe, check: Check | None, typed: Mapping[str, str
     return Form(draft, fields, values, filled, login)
 
 
-def elsewhere(check: Check | None, credential_id: int | None, options: dict[str, Any]) -> bool:
-    """Whether a secret this person has not typed would go where it did not go before, and they may not decide that."""
+def elsewhere(check: Check | None, kind: str, credential_id: int | None, options: dict[str, Any]) -> bool:
+    """Whether a secret this person has not typed would go where it did not go before, and they may not decide that.
+
+    Another kind of check is another way of sending it, to another port.
+    """
     if credential_id is None or access.can(Right.ADMIN):
         return False
-    return check is None or credential_id != check.credential_id or options != check.options
+    return check is None or (kind, credential_id, options) != (check.kind, check.credential_id, check.options)
 
 
 def _login(draft: Draft, probe: Probe, check: Check | None, values: dict[str, Any]) -> logins.Login | None:

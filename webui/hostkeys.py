@@ -45,6 +45,7 @@ def of(host: Host) -> list[Keys]:
 
 @blueprint.post("/accept")
 @access.admin
+@access.fresh
 def accept(host_id: int, key_id: int) -> Response:
     """Trust the key a machine shows; the ones trusted before at that port are forgotten."""
     host, key = access.host(host_id), _key(host_id, key_id)

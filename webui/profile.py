@@ -44,6 +44,7 @@ def details() -> Response | tuple[str, int]:
     language, theme, zone = _taste(draft, person)
     if not draft.good:
         return _page(draft=draft), 422
+    person.email_sure = person.email_sure and values["email"] == person.email
     for name, value in values.items():
         setattr(person, name, value)
     person.language, person.theme, person.zone = language or None, theme if theme != "system" else None, zone or None

@@ -169,11 +169,13 @@ def _person(provider: Provider, claims: dict[str, Any]) -> Person:
 
 
 def _by_address(claims: dict[str, Any]) -> Person | None:
-    """Whoever has this address here, if the provider says that it is theirs, and nobody else has it too."""
+    """Whoever an administrator gave this address, if the provider says that it is theirs; nobody takes one for themselves."""
     address = str(claims.get("email") or "").lower()
     if not address or claims.get("email_verified") is not True:
         return None
-    found = list(store.session().scalars(select(Person).where(func.lower(Person.email) == address).limit(2)))
+    found = list(
+        store.session().scalars(select(Person).where(func.lower(Person.email) == address, Person.email_sure).limit(2))
+    )
     return found[0] if len(found) == 1 else None
 
 
@@ -186,7 +188,7 @@ def _made(claims: dict[str, Any]) -> Person:
     login = next(one for one in (base, *(f"{base}-{n}" for n in range(2, 10_000))) if one not in taken)
     shown = "".join(c for c in str(claims.get("name") or login) if c.isprintable()).strip()[:100] or login
     address = str(claims.get("email") or "")[:254] if claims.get("email_verified") is True else ""
-    someone = Person(login=login, name=shown, email=address, password_hash="", role="none")
+    someone = Person(login=login, name=shown, email=address, email_sure=bool(address), password_hash="", role="none")
     database.add(someone)
     return someone
 

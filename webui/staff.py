@@ -63,6 +63,7 @@ def index() -> str:
 
 @blueprint.route("/new", methods=["GET", "POST"])
 @access.admin
+@access.fresh
 def new() -> Response | str | tuple[str, int]:
     """Somebody new, with a first password that is shown once."""
     return _work(None)
@@ -70,6 +71,7 @@ def new() -> Response | str | tuple[str, int]:
 
 @blueprint.route("/<int:person_id>", methods=["GET", "POST"])
 @access.admin
+@access.fresh
 def edit(person_id: int) -> Response | str | tuple[str, int]:
     """Change a person: name, rights, divisions; give a new password; switch off."""
     return _work(_person(person_id))
@@ -77,6 +79,7 @@ def edit(person_id: int) -> Response | str | tuple[str, int]:
 
 @blueprint.post("/<int:person_id>/password")
 @access.admin
+@access.fresh
 def password(person_id: int) -> str | Response:
     """A new first password: the old one, and every session of theirs, ends."""
     someone, database = _person(person_id), store.session()
@@ -174,6 +177,8 @@ def _work(someone: Person | None) -> Response | str | tuple[str, int]:
         _judge(draft, someone, role, is_on)
     if draft.good:
         kept = someone or Person(login=login, password_hash="")
+        if values["email"] != kept.email:
+            kept.email_sure = bool(values["email"])
         for name, value in values.items():
             setattr(kept, name, value)
         kept.role, kept.active = role, is_on

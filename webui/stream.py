@@ -31,6 +31,8 @@ blueprint = Blueprint("stream", __name__)
 BEAT, PACE, TRUST = 15.0, 1.0, 4.0
 """Seconds between comments on a quiet line; between two events of one client; until its session is asked for again."""
 TOPICS = 8
+EACH = 24
+"""Live lines of one person at once: windows on several devices, and no more than leaves the others theirs."""
 
 
 class Hub:
@@ -50,7 +52,8 @@ class Hub:
     def join(self, topics: frozenset[str], person_id: int) -> Client | None:
         """A new client, or None when there is no room."""
         with self._lock:
-            if len(self._clients) >= self._limit:
+            own = [one for one in self._clients if one.person_id == person_id]
+            if len(own) >= EACH or len(self._clients) >= self._limit:
                 return None
             client = Client(topics, person_id)
             self._clients.add(client)

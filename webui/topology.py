@@ -172,7 +172,7 @@ def _wrong(host: Host, found: dict[int, Host]) -> str:
         way = circle(links, host.id, parent.id)
         if way:
             names = {one.id: one.name for one in store.session().scalars(select(Host).where(Host.id.in_(way)))}
-            told = " → ".join(names[one] for one in way)
+            told = " → ".join(names.get(one, "…") for one in way)
             return gettext(
                 "“%(parent)s” cannot stand before “%(name)s”: it is behind it already (%(way)s), and that would go round in a circle.",
                 parent=parent.name,

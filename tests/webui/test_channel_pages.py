@@ -484,3 +484,16 @@ def wait_for(page: Page, expression: str, word: str) -> str:
 def test_links_that_only_this_machine_can_open_are_pointed_out(rina: Visitor, mail: Channel) -> None:
     page = rina.get("/channels").text
     assert "Links in messages lead to http://127.0.0.1" in page and "PANTAU_URL" in page
+
+
+def test_a_stored_secret_goes_to_no_other_server(rina: Visitor, session: Session, keys: Settings) -> None:
+    assert rina.post("/channels/new?kind=email", {**MAIL, "secret-password": "hunter2!"}).status_code == 303
+    page = f"/channels/{session.scalars(select(Channel)).one().id}"
+    moved = {**MAIL, "option-host": "mail.evil.example", "secret-password": ""}
+    for form in (moved, {**moved, "do": "test", "address-mailbox": "x@example.org"}):
+        answer = rina.post(page, form)
+        assert answer.status_code == 422
+        assert "enter it again" in answer.text
+    session.expire_all()
+    assert session.scalars(select(Channel)).one().options["host"] == "mail.example.org"
+    assert rina.post(page, {**moved, "secret-password": "hunter3!"}).status_code == 303

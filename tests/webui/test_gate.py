@@ -242,3 +242,11 @@ def test_a_request_the_browser_says_comes_from_elsewhere_is_refused_even_with_th
 def test_the_token_is_masked_anew_on_every_page(rina: Visitor) -> None:
     tokens = {re.search(r'name="csrf" value="([^"]+)"', rina.get("/").text)[1] for _ in range(3)}  # type: ignore[index]
     assert len(tokens) == 3
+
+
+def test_what_is_grave_asks_once_more(app: Flask) -> None:
+    grave = {
+        "staff.new", "staff.edit", "staff.password", "channels.new", "channels.edit", "channels.delete", "hostkeys.accept",
+        "auditing.table", "credentials.new", "credentials.edit", "credentials.delete", "profile.details", "tokens.make",
+    }  # fmt: skip
+    assert {name for name in grave if not access.is_fresh(app.view_functions[name])} == set()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import threading
 
 import pytest
 import requests
@@ -16,6 +18,7 @@ from domain.inventory import Check, Credential, Division, Host, Membership, Pers
 from domain.records import Incident
 from tests.webui.cast import PASSWORD, Visitor
 from tests.webui.conftest import _digest
+from webui import stream
 
 
 class Two:
@@ -214,3 +217,77 @@ def test_a_stream_tells_nothing_of_what_one_may_not_know_of(two: Two, site: str,
         heard += list(itertools.islice(lines, 4))
     assert f"data: machine:{two.mine.id}" in heard[-4:]
     assert f"data: machine:{two.other.id}" not in heard
+
+
+def test_a_stored_login_is_tried_by_no_program_where_it_does_not_go_already(two: Two) -> None:
+    other = Credential(name="root of Kasir", kind="password", username="root", sealed=b"x", seal_id="2")
+    two.session.add(other)
+    two.session.commit()
+    olga = two.somebody("olga", "operator")
+    path = f"/api/v1/machines/{two.mine.id}/test"
+    token = re.search(r'name="csrf" value="([^"]+)"', olga.get("/").text)
+    assert token
+
+    def tried(**body: object) -> int:
+        return olga.client.post(path, json=body, headers={"X-CSRF-Token": token[1]}).status_code
+
+    for name in ("root of Kasir", "nobody's"):
+        assert tried(kind="redis", options={"plain_password": True}, credential=name) == 422
+    assert tried(kind="redis", options={"plain_password": True}, credential="root") == 422
+    assert tried(kind="ssh", options={}, credential="root") == 202
+    assert tried(kind="ssh", options={"port": 2222}, credential="root") == 422
+
+
+def test_another_kind_of_check_takes_no_stored_login_along(two: Two) -> None:
+    olga = two.somebody("olga", "operator")
+    token = re.search(r'name="csrf" value="([^"]+)"', olga.get("/").text)
+    assert token
+    body = {"checks": [{"kind": "winrm", "name": "SSH", "credential": "root"}]}
+    answer = olga.client.patch(f"/api/v1/machines/{two.mine.id}", json=body, headers={"X-CSRF-Token": token[1]})
+    assert answer.status_code == 403, answer.text
+    two.session.expire_all()
+    assert [check.kind for check in two.mine.checks] == ["ssh"]
+
+
+def test_live_lines_of_one_person_leave_the_others_theirs() -> None:
+    hub = stream.Hub("postgresql://127.0.0.1:1/nowhere", 200)
+    hub._thread = threading.current_thread()  # nobody has to listen
+    mine = [hub.join(frozenset({"home"}), 1) for _ in range(stream.EACH + 5)]
+    assert len([one for one in mine if one is not None]) == stream.EACH
+    assert hub.join(frozenset({"home"}), 2) is not None
+
+
+def test_the_way_to_adding_a_machine_is_there_for_whoever_may(two: Two) -> None:
+    olga = two.somebody("olga", "operator")
+    assert 'href="/machines/new"' in olga.get("/machines").text
+    assert "/setup/machines" not in olga.get("/machines/new").text
+
+
+def test_a_circle_through_another_division_is_refused_and_names_nobody(two: Two) -> None:
+    second = Host(name="pc-2", address="10.0.0.3", division=two.own)
+    two.session.add(second)
+    two.other.parents, second.parents = [two.mine], [two.other]
+    two.session.commit()
+    olga = two.somebody("olga", "operator")
+    token = re.search(r'name="csrf" value="([^"]+)"', olga.get("/").text)
+    assert token
+    answer = olga.client.patch(
+        f"/api/v1/machines/{two.mine.id}", json={"parents": ["pc-2"]}, headers={"X-CSRF-Token": token[1]}
+    )
+    assert answer.status_code == 422
+    assert "circle" in answer.text
+    assert "till-1" not in answer.text
+    page = olga.post(f"/machines/{two.mine.id}/way", {"parent": second.id})
+    assert page.status_code == 422
+    assert "till-1" not in page.text
+
+
+def test_a_name_that_is_taken_by_what_one_may_not_see_is_told_in_our_own_words(two: Two) -> None:
+    olga = two.somebody("olga", "operator")
+    token = re.search(r'name="csrf" value="([^"]+)"', olga.get("/").text)
+    assert token
+    body = {"name": "till-1", "address": "10.0.0.8", "division": "Gudang"}
+    answer = olga.client.post("/api/v1/machines", json=body, headers={"X-CSRF-Token": token[1]})
+    assert answer.status_code in (409, 422)
+    assert "host_name_key" not in answer.text
+    assert "10.0.0.2" not in answer.text

@@ -72,7 +72,7 @@ def test_a_verified_address_links_and_an_unverified_one_does_not(
     set_up: Issuer, rina: Visitor, app: Flask, session: Session, keeper: Person
 ) -> None:
     assert rina.post("/settings/provider", form(set_up, makes_people="", mapping="", secret="")).status_code == 303
-    keeper.email = "budi@example.com"
+    keeper.email, keeper.email_sure = "budi@example.com", True
     session.commit()
     set_up.claims = {"email": "Budi@Example.com", "email_verified": False}
     nobody = Visitor(app.test_client())
@@ -120,7 +120,7 @@ def test_a_code_is_good_once_and_only_with_the_verifier(set_up: Issuer, stranger
 def test_the_last_administrator_stays_one_whatever_the_groups_say(
     set_up: Issuer, person: Person, app: Flask, session: Session
 ) -> None:
-    person.email = "rina@example.com"
+    person.email, person.email_sure = "rina@example.com", True
     session.commit()
     set_up.claims = {"email": "rina@example.com", "email_verified": True, "groups": []}
     assert arrive(Visitor(app.test_client()), set_up) == (303, "/")

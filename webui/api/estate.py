@@ -45,7 +45,7 @@ def export() -> Document | Written:
     return found
 
 
-@routes.post("/estate", Right.ADMIN, media=(JSON, YAML), reads=documents.parse)
+@routes.post("/estate", Right.ADMIN, media=(JSON, YAML), reads=documents.parse, grave=True)
 def apply(query: How, body: Document) -> Applied:
     """Make the inventory what the document says.
 

@@ -13,7 +13,7 @@ from domain.inventory import Credential
 from domain.requests import Look as Row
 from domain.rights import Right
 from probes import catalogue
-from webui import access, audited, looks, store
+from webui import access, audited, checks, looks, store
 from webui.api.layer import Asked, Routes
 from webui.api.problems import Refusal
 from webui.api.shapes import Model
@@ -70,6 +70,10 @@ def test(host_id: int, body: Trial) -> Asked[Asking]:
     if check.credential is not None:
         wanted = select(Credential.id).where(Credential.name == check.credential)
         credential = store.session().scalar(wanted.where(Credential.kind.in_(catalogue()[check.kind].credentials)))
+        if credential is not None and all(
+            checks.elsewhere(one, check.kind, credential, check.options) for one in (None, *host.checks)
+        ):
+            credential = None  # a login that does not go there already is not theirs to send, nor to know of
         if credential is None:
             raise Refusal(422, "There is no such credential for a check of this kind.", pointer="#/credential")
     return _asked(looks.test(host, check.kind, check.options, credential, None))

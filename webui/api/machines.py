@@ -215,7 +215,7 @@ def _logins(wanted: Machine, before: Host | None) -> None:
     for number, look in enumerate(wanted.checks or ()):
         if look.credential is None:
             continue
-        if checks.elsewhere(there.get(look.name), known.get(look.credential, 0), applying.stored(look)):
+        if checks.elsewhere(there.get(look.name), look.kind, known.get(look.credential, 0), applying.stored(look)):
             raise Refusal(
                 403,
                 "Only an administrator may change where a stored login goes.",
