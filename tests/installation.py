@@ -31,7 +31,7 @@ def free_port() -> int:
         return int(line.getsockname()[1])
 
 
-def until(look: Callable[[], T | None], seconds: float = 30.0, pause: float = 0.1) -> T:
+def until(look: Callable[[], T | None], seconds: float = 60.0, pause: float = 0.1) -> T:
     """What `look` brings once it brings something; the test fails when it does not within `seconds`."""
     end = time.monotonic() + seconds
     while True:
