@@ -18,7 +18,8 @@ run: $(VENV)/.ready  ## install what is missing and start Pantau (UP="--port 900
 test: $(VENV)/.dev  ## install what the tests need and run all of them
 	@$(BIN)/python tests/prepare.py
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	@rm -f .pytest_cache/v/cache/lastfailed
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile || bash .ci/again $(VENV)
 
 check: $(VENV)/.dev  ## formatter, linter, types, import contracts
 	@$(BIN)/ruff format --check .

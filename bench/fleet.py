@@ -28,7 +28,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from config import vault
-from tests.installation import Installation, free_port, installed, until
+from tests.installation import Installation, installed, until
+from tests.ports import free_port
 
 
 class Page(BaseHTTPRequestHandler):

@@ -27,6 +27,8 @@ from typing import Any
 import requests
 import yaml
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:1] = [str(ROOT), str(ROOT / "tests")]  # in the place of this directory, whose names are those of packages
 
@@ -62,7 +64,7 @@ def machine(name: str, *checks: Any) -> dict[str, Any]:
 def estate(shared: Path) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
     """The document that registers everything running, and the secrets it names."""
     with contextlib.ExitStack() as stack:
-        port = recordings.free_port()
+        port = free_port()
         place = Path(os.environ.get("SNMPSIM", Path(tempfile.gettempdir()) / "pantau-snmpsim"))
         simulator = recordings.serve(shared / "snmp", port, place)
         stack.callback(simulator.terminate)

@@ -92,21 +92,34 @@ class Ears:
     _streams: Counter[str] = field(default_factory=Counter)
 
     async def open(self) -> None:
-        """Begin to listen. Raises OSError with a sentence where an address cannot be taken."""
-        loop = asyncio.get_running_loop()
-        for at, hear in ((self.traps, self.hear_trap), (self.syslog, self.hear_line)):
-            if at is not None:
-                try:
-                    transport, _ = await loop.create_datagram_endpoint(partial(_Datagrams, hear), local_addr=at)
-                except OSError as error:
-                    raise OSError(_blocked(at, "UDP", error)) from None
-                self._open.append(transport)
-        if self.syslog is not None:
-            try:
-                self._open.append(await asyncio.start_server(self._stream, *self.syslog, limit=LINE))
-            except OSError as error:
-                raise OSError(_blocked(self.syslog, "TCP", error)) from None
-            syslog.inbox(self.keep).listening = True
+        """Begin to listen. Raises OSError with a sentence where an address cannot be taken: then at none of them."""
+        try:
+            for at, hear in ((self.traps, self.hear_trap), (self.syslog, self.hear_line)):
+                if at is not None:
+                    await self._datagrams(at, hear)
+            if self.syslog is not None:
+                await self._stream_server(self.syslog)
+        except OSError:
+            self.close()
+            raise
+
+    async def _datagrams(
+        self, at: tuple[str, int], hear: Callable[[bytes, str, Callable[[bytes], None]], None]
+    ) -> None:
+        try:
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                partial(_Datagrams, hear), local_addr=at
+            )
+        except OSError as error:
+            raise OSError(_blocked(at, "UDP", error)) from None
+        self._open.append(transport)
+
+    async def _stream_server(self, at: tuple[str, int]) -> None:
+        try:
+            self._open.append(await asyncio.start_server(self._stream, *at, limit=LINE))
+        except OSError as error:
+            raise OSError(_blocked(at, "TCP", error)) from None
+        syslog.inbox(self.keep).listening = True
 
     async def plan(self, plan: Plan) -> None:
         """Take over who is watched, and where each one speaks from."""

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,15 +19,9 @@ import psycopg
 import requests
 
 from config import database
+from tests.ports import free_port
 
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    """A loopback port nobody listens on."""
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
 
 
 def until(look: Callable[[], T | None], seconds: float = 60.0, pause: float = 0.1) -> T:

@@ -116,13 +116,6 @@ def endless(talker: Talker, line: socket.socket) -> None:
         line.sendall(b"x" * 65536)
 
 
-def free_port() -> int:
-    """A port nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def within(seconds: float) -> Callable[[], float]:
     """A stopwatch: call it to get the seconds passed, and fail when they are more than `seconds`."""
     start = time.monotonic()

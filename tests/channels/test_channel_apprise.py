@@ -19,6 +19,7 @@ from probes.base import Keep
 from probes.doors import Doors
 from tests.channels.sendings import message, refusal, send
 from tests.channels.standin import Reply, provider
+from tests.ports import free_port
 
 HERE = Options(hosts=("127.0.0.1",))
 
@@ -67,7 +68,7 @@ def test_what_a_status_means(keep: Keep, status: int, kind: str, waits: float | 
 
 def test_the_secret_in_the_url_is_in_no_error_and_no_picture_of_it(keep: Keep) -> None:
     hops: list[Hop] = []
-    address = Address(f"json://hunter:t0psecret@127.0.0.1:{talkers.free_port()}/p4th-secret?+X-Key=qu3ry-secret")
+    address = Address(f"json://hunter:t0psecret@127.0.0.1:{free_port()}/p4th-secret?+X-Key=qu3ry-secret")
     why = refusal(CHANNEL, HERE, address, keep=keep, hops=Hops(hops.append))
     assert why.kind == "later" and "connection refused" in str(why)
     everything = str(why) + repr(address) + "".join(hop.name + hop.detail for hop in hops)

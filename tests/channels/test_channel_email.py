@@ -17,6 +17,7 @@ from notifier.channels.base import Fact, Hop, Hops, Place
 from notifier.channels.email import CHANNEL, Address, Options
 from tests.channels.mailserver import PASSWORD, USER, Office, office
 from tests.channels.sendings import keeping, message, refusal, send
+from tests.ports import free_port
 from tests.webpeers import Authority
 
 ANA = Address("ana@example.org")
@@ -268,7 +269,7 @@ def test_a_connection_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_refused_port_is_tried_again_later() -> None:
-    why = refusal(CHANNEL, options(talkers.free_port()), ANA)
+    why = refusal(CHANNEL, options(free_port()), ANA)
     assert why.kind == "later" and "refuses connections" in str(why)
 
 

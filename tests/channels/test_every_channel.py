@@ -21,6 +21,7 @@ from notifier.channels import anything, catalogue, email, telegram, webhook, web
 from notifier.channels.base import Action, Channel, Fact, Hop, Hops, Message, Place
 from probes.base import Keep
 from tests.channels.sendings import message, refusal
+from tests.ports import free_port
 
 PUBLIC, PRIVATE = webpush.fresh_pair()
 TOKEN = "987654321:AA-s3cret_token-that-nobody-may-see"
@@ -216,7 +217,7 @@ def test_a_bad_far_side_ends_in_undelivered_in_time_and_without_a_secret(
 @pytest.mark.parametrize("kind", list(SETS))
 def test_a_refused_port_is_worth_another_try(kind: str, keep: Keep) -> None:
     given = SETS[kind]
-    sender, address = given.make(talkers.free_port())
+    sender, address = given.make(free_port())
     why = refusal(given.channel, sender, address, message(), given.secret, 5.0, keep)
     assert why.kind == "later"
 

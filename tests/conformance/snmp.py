@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 from domain.reading import Fact, Measure, Reading, Secret, Target
 from probes import snmp
 from probes.base import Keep
+from tests.ports import free_port
 
 SIMULATOR = "snmpsim==1.2.2"
 COMPANIONS = ("pysnmp==7.1.30", "pysmi", "requests", "cryptography")
@@ -298,13 +298,6 @@ def serve(shared: Path, port: int, place: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [responder, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-
-
-def free_port() -> int:
-    """A UDP port of the loopback nobody uses."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
 
 
 def wait(port: int, device: str) -> None:

@@ -24,6 +24,7 @@ from poller.ears import Ears
 from poller.plan import CheckPlan, HostPlan, Plan
 from probes import catalogue, snmp, syslog
 from probes.base import Keep
+from tests.ports import free_port
 from tests.roles import as_role
 
 AUTH, PRIV = "authentic-12", "private-1234"
@@ -38,12 +39,6 @@ class Listening:
     traps: int
     syslog: int
     looked: list[HostPlan] = field(default_factory=list)
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
 
 
 def watched(session: Session, address: str = "127.0.0.1") -> Plan:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.installation import Installation, command, free_port, installed, until
+from tests.installation import Installation, command, installed, until
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

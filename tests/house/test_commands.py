@@ -255,7 +255,7 @@ def test_up_says_what_is_in_its_way_and_makes_nothing(place: Path) -> None:
 def test_a_cluster_of_another_postgresql_is_named_and_not_touched(place: Path) -> None:
     (place / "postgres").mkdir()
     (place / "postgres" / "PG_VERSION").write_text("12\n")
-    from tests.installation import free_port
+    from tests.ports import free_port
 
     said = command("up", "--data", str(place), "--port", str(free_port()))
     assert said.returncode == 1 and "made by PostgreSQL 12" in said.stderr and "Traceback" not in said.stderr
@@ -282,7 +282,7 @@ def test_a_probe_prints_the_reading_as_json() -> None:
 
 
 def test_a_look_that_failed_is_exit_code_one_with_its_reason() -> None:
-    from tests.installation import free_port
+    from tests.ports import free_port
 
     done = command("probe", "tcp", "127.0.0.1", "--set", f"port={free_port()}", "--json")
     assert done.returncode == 1 and json.loads(done.stdout)["failure"]["kind"] == "refused"

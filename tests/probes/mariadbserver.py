@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
-from installation import free_port, until
+from installation import until
 from webpeers import Authority
 
 from config import processes
+from tests.ports import free_port
 
 PROGRAM, MAKE, USER = "/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db", "mysql"
 CREATE = (

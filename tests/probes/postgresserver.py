@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from installation import free_port, until
+from installation import until
 from talkers import Talker, talking
 
 from config import postgres, processes
+from tests.ports import free_port
 
 OPTIONS = {
     "listen_addresses": "127.0.0.1", "max_connections": "12", "superuser_reserved_connections": "2",

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from installation import free_port, until
+from installation import until
 
 from config import processes
+from tests.ports import free_port
 
 PROGRAM = "/usr/bin/redis-server"
 COMMAND = "/usr/bin/redis-cli"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from probes.snmp import ber, message
 from probes.snmp.message import GET, GET_BULK, GET_NEXT, RESPONSE, Pdu
+from tests.ports import free_port
 
 COMMUNITY = "only-for-tests"
 AUTH, PRIV = "authentic-12", "private-1234"
@@ -204,13 +205,6 @@ def words(text: str) -> tuple[int, bytes]:
 def whole(value: int, tag: int = ber.INTEGER) -> tuple[int, bytes]:
     """A number of any type."""
     return tag, value.to_bytes(value.bit_length() // 8 + 1, signed=True)
-
-
-def free_port() -> int:
-    """A UDP port of the loopback nobody uses now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
 
 
 SYSTEM: Tree = {

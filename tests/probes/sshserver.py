@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port
+
 SSHD = "/usr/sbin/sshd"
 
 
@@ -20,9 +22,7 @@ class Server:
 
     def __init__(self, directory: Path, *extra: str) -> None:
         self.directory = directory
-        with socket.socket() as line:
-            line.bind(("127.0.0.1", 0))
-            self.port = int(line.getsockname()[1])
+        self.port = free_port()
         for name in ("host", "user"):
             if not (directory / name).exists():
                 keygen(directory / name)

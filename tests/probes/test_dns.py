@@ -19,7 +19,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 from installation import command, until
-from talkers import Talker, dripping, free_port, talking, within
+from talkers import Talker, dripping, talking, within
 
 from config import processes
 from domain.options import fill
@@ -28,6 +28,7 @@ from probes import catalogue
 from probes import dns as probe
 from probes.base import Keep
 from probes.dns import Options
+from tests.ports import free_port
 
 UNBOUND = "/usr/sbin/unbound"
 ZONE = """

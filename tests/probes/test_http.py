@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from namespaces import Cable
-from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
+from talkers import Talker, dripping, endless, saying, silent, talking, within
 from webpeers import Authority, Request, redirect, response, web
 
 from domain.options import fill
@@ -22,6 +22,7 @@ from probes.base import Keep
 from probes.doors import Doors
 from probes.http import Options
 from probes.names import Names, Place, numeric
+from tests.ports import free_port
 
 SECRET = Secret("watcher", "pässword:1")
 METADATA = "http://169.254.169.254/latest/meta-data/"

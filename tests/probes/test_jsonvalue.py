@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from talkers import free_port
 from webpeers import Request, response, web
 from webserver import nginx
 
@@ -14,6 +13,7 @@ from domain.reading import FailureKind, Measure, Reading, Secret, Target
 from probes import catalogue, jsonvalue
 from probes.base import Keep
 from probes.jsonvalue import Options
+from tests.ports import free_port
 
 DOCUMENT = {
     "status": "ok", "n": 3, "share": 0.25, "on": True, "none": None, "text": "12.5", "name": "db\x1b[2J",

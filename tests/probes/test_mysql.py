@@ -12,7 +12,7 @@ import pytest
 from installation import until
 from mariadbserver import Server, replica, server
 from mysqltalk import OK, Rows, Wire, greeting, mysql
-from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
+from talkers import Talker, dripping, endless, saying, silent, talking, within
 
 from domain.options import fill
 from domain.reading import FailureKind, Reading, Secret, Target
@@ -20,6 +20,7 @@ from probes import catalogue
 from probes import mysql as probe
 from probes.base import Keep
 from probes.mysql import Options
+from tests.ports import free_port
 
 WATCHER = Secret("watcher", "right")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from installation import until
-from talkers import free_port, within
+from talkers import within
 
 from config import processes
 from domain.options import fill
@@ -24,6 +24,7 @@ from domain.reading import FailureKind, Reading, Target
 from probes import catalogue, ntp
 from probes.base import Keep
 from probes.ntp import PACKET, UNIX, Options
+from tests.ports import free_port
 
 CHRONYD = "/usr/sbin/chronyd"
 

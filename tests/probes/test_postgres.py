@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from installation import until
 from postgresserver import Server, before_tls, replica, server
-from talkers import dripping, endless, free_port, saying, silent, talking, within
+from talkers import dripping, endless, saying, silent, talking, within
 from webpeers import Authority
 
 from config import postgres as config
@@ -21,6 +21,7 @@ from domain.reading import FailureKind, Reading, Secret, Target
 from probes import catalogue, postgres
 from probes.base import Keep
 from probes.postgres import Options, refusal
+from tests.ports import free_port
 
 WATCHER = Secret("watcher", "right")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from installation import until
-from talkers import dripping, free_port, talking, within
+from talkers import dripping, talking, within
 from webpeers import response, web
 from webserver import nginx
 
@@ -18,6 +18,7 @@ from probes import catalogue, prometheus
 from probes.base import Keep
 from probes.prometheus import Options
 from probes.prometheus.text import Series, parse, series
+from tests.ports import free_port
 
 EXPORTER = "/usr/bin/prometheus-node-exporter"
 PAGE = """# HELP http_requests_total The total.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from proxmoxapi import GIB, HOUR, TOKEN, Cluster, backup, guest, log, node, serving, storage
-from talkers import dripping, free_port, saying, talking, within
+from talkers import dripping, saying, talking, within
 from webpeers import Authority, response, web
 
 from domain.options import fill
@@ -15,6 +15,7 @@ from domain.reading import FailureKind, Reading, Secret, Target
 from probes import catalogue, proxmox
 from probes.base import Keep
 from probes.proxmox import Options
+from tests.ports import free_port
 
 SECRET = Secret(*TOKEN)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from installation import command, until
 from redisserver import Server, server
-from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
+from talkers import Talker, dripping, endless, saying, silent, talking, within
 from webpeers import Authority
 
 from domain.options import fill
@@ -19,6 +19,7 @@ from domain.reading import FailureKind, Reading, Secret, Target
 from probes import catalogue, redis
 from probes.base import Keep
 from probes.redis import Options
+from tests.ports import free_port
 
 WATCHER = Secret("pantau", "right")
 ACL = ("ACL", "SETUSER", "pantau", "on", ">right", "resetkeys", "-@all", "+ping", "+info", "+slowlog|get")

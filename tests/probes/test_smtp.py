@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
-from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
+from talkers import Talker, dripping, endless, saying, silent, talking, within
 from webpeers import Authority
 
 from domain.options import fill
@@ -19,6 +19,7 @@ from domain.reading import FailureKind, Reading, Target
 from probes import catalogue, smtp
 from probes.base import Keep
 from probes.smtp import Options
+from tests.ports import free_port
 
 
 def look(keep: Keep, port: int, deadline: float = 4.0, **options: object) -> Reading:

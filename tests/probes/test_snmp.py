@@ -16,7 +16,6 @@ from snmpagents import (
     SYSTEM,
     Agent,
     Snmpd,
-    free_port,
     ports,
     responding,
     response,
@@ -35,6 +34,7 @@ from probes.snmp.engine import Engine, Silent
 from probes.snmp.session import Session
 from probes.snmp.voice import Community
 from tests.fuzz import snmp as fuzz
+from tests.ports import free_port
 
 PUBLIC = Secret(password=COMMUNITY)
 LEVELS = {

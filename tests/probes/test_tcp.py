@@ -8,7 +8,7 @@ import struct
 
 import pytest
 from namespaces import Cable
-from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
+from talkers import Talker, dripping, endless, saying, silent, talking, within
 
 from domain.options import fill
 from domain.reading import FailureKind, Reading, Target
@@ -16,6 +16,7 @@ from probes import tcp
 from probes.base import Keep
 from probes.names import Names, numeric
 from probes.tcp import Options
+from tests.ports import free_port
 
 
 async def look(keep: Keep, port: int, address: str = "127.0.0.1", deadline: float = 1.0, **options: object) -> Reading:

@@ -14,7 +14,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 from installation import command
 from postgresserver import before_tls
-from talkers import Talker, dripping, endless, free_port, saying, silent, talking, within
+from talkers import Talker, dripping, endless, saying, silent, talking, within
 from webpeers import Authority
 
 from domain.options import fill
@@ -22,6 +22,7 @@ from domain.reading import FailureKind, Reading, Target
 from probes import catalogue, tls
 from probes.base import Keep
 from probes.tls import Options
+from tests.ports import free_port
 
 DAY = 86400
 

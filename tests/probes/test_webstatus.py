@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from talkers import free_port
 from webpeers import response, web
 from webserver import apache, nginx
 
@@ -15,6 +14,7 @@ from domain.reading import FailureKind, Reading, Target
 from probes import catalogue, webstatus
 from probes.base import Keep
 from probes.webstatus import Options
+from tests.ports import free_port
 
 
 def look(keep: Keep, port: int, **options: object) -> Reading:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from talkers import free_port, within
+from talkers import within
 
 from domain.reading import FailureKind, Reading, Secret, Target
 from poller.plan import prepare_options
@@ -21,6 +21,7 @@ from probes import names
 from probes.base import Keep
 from probes.winrm import PROBE, Options, look
 from probes.winrm.memory import Home
+from tests.ports import free_port
 from tests.probes.windows import Windows
 from tests.probes.wsman import PASSWORDS, Certificate, Listener, listening
 

@@ -11,9 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from installation import free_port, until
+from installation import until
 
 from config import processes
+from tests.ports import free_port
 
 NGINX, APACHE, MODULES = "/usr/sbin/nginx", "/usr/sbin/apache2", "/usr/lib/apache2/modules"
 NGINX_CONF = """

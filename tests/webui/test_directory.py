@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings, SettingsError, load
 from domain.inventory import Person
-from tests.installation import free_port
+from tests.ports import free_port
 from tests.webui.cast import Visitor
 from webui import passwords
 
