@@ -46,6 +46,12 @@ IDENTITY = (
     "spent_challenge", "ticket", "totp",
 )
 """What people log in with."""
+TALKED = {
+    "web": {"thread": READ, "message": "select, insert, update", "picture": WRITE, "mention": ADD, "seen": WRITE},
+    "poller": {"thread": READ, "message": "select, insert, delete"},
+    "notifier": {"thread": READ, "message": ADD, "mention": "select, insert, update", "picture": READ},
+}
+"""What people say to each other. Threads are made, and messages get their place, by the database itself."""
 HIDDEN = {
     "web": {"credential": "sealed", "channel": "sealed", "look": "sealed", "trial": "sealed"},
     "poller": {"person": "password_hash", "channel": "sealed", "trial": "sealed"},
@@ -59,6 +65,7 @@ MAY: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("incident", "incident_event", "incident_member", "delivery"), WRITE),
         **dict.fromkeys(("credential_use", "retired_key"), READ),
         "audit": ADD,
+        **TALKED["web"],
     },
     "poller": {
         **dict.fromkeys((*EDITED, "membership", "person", "setting", "alembic_version"), READ),
@@ -71,6 +78,7 @@ MAY: Mapping[str, Mapping[str, str]] = {
         "host": LOCK,
         "host_check": LOCK,
         "audit": "insert",
+        **TALKED["poller"],
     },
     "notifier": {
         **dict.fromkeys((*EDITED, *RECORDED, *PARTED, "membership", "person", "alembic_version"), READ),
@@ -78,6 +86,7 @@ MAY: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("incident", "incident_event", "incident_member"), WRITE),
         **dict.fromkeys(("job", "discovery", "found", "retired_key"), READ),
         "audit": "insert",
+        **TALKED["notifier"],
     },
     "reader": {},
 }

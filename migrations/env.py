@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 import domain.audit
+import domain.chat
 import domain.deliveries
 import domain.heard
 import domain.identity

@@ -6,6 +6,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
 import domain.audit
+import domain.chat
 import domain.deliveries
 import domain.heard
 import domain.identity
