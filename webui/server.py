@@ -9,16 +9,18 @@ import shutil
 import ssl
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from config import database, sandbox
 from config.processes import die_with_parent
-from config.settings import Settings
+from config.settings import Settings, networks_of
 from webui import create_app
+from webui.patience import Patience
 
 _log = logging.getLogger("web")
-THREADS_BESIDE_STREAMS = 16
+THREADS_BESIDE_STREAMS, FILES_BESIDE = 16, 300
 SCRATCH = "/dev/shm"  # noqa: S108 - a directory of our own is made there: what is sent to us is no business of the disk
 SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/proc", "/sys/devices/system/cpu", "/dev/urandom", "/dev/zero",
@@ -38,13 +40,13 @@ def run(settings: Settings) -> None:
             "This system cannot shut the web server out of the vault's keys; the manual page on safety says why."
         )
     app = create_app(settings)
-    threads = settings.streams + THREADS_BESIDE_STREAMS
     if sys.platform == "win32":
-        from waitress import serve
+        from waitress import serve as wait_and_serve
 
-        serve(app, host=settings.host, port=settings.port, threads=threads, ident="")
+        threads = settings.streams + THREADS_BESIDE_STREAMS
+        wait_and_serve(app, host=settings.host, port=settings.port, threads=threads, ident="")
         return
-    _gunicorn(settings, app, threads)
+    serve(settings, app)
 
 
 def enclose(settings: Settings) -> bool:
@@ -87,20 +89,29 @@ def _secured(settings: Settings) -> dict[str, Any]:
     return {"certfile": str(pair.certificate), "keyfile": str(pair.key), "ssl_context": context}
 
 
-def _gunicorn(settings: Settings, app: Any, threads: int) -> None:
+def serve(settings: Settings, app: Any, patience: Patience | None = None) -> None:
+    """Serve any WSGI application by gunicorn. Who says nothing, or slowly, waits outside the threads (webui/waiting.py)."""
     from gunicorn.app.base import BaseApplication
+
+    asked = patience or Patience()
+    threads = settings.streams + THREADS_BESIDE_STREAMS + asked.heavy
+    room = min(asked.room, _files(asked.room + threads + FILES_BESIDE) - threads - FILES_BESIDE)
+    granted = replace(asked, room=max(room, 10))
 
     class Server(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
+            self.patience = granted
+            self.proxies = networks_of(settings.proxies)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             values = {
                 "bind": f"{host}:{settings.port}",
-                "worker_class": "gthread",
+                "worker_class": "webui.waiting.Worker",
                 "workers": 1,
                 "threads": threads,
+                "worker_connections": granted.room + 2 * threads,
                 "timeout": 60,
                 "graceful_timeout": 3,
-                "keepalive": 15,
+                "keepalive": 5,  # only whether; how long is for webui/patience.py to say
                 "limit_request_fields": 100,
                 "limit_request_line": 8190,
                 "loglevel": "warning",
@@ -119,3 +130,15 @@ def _gunicorn(settings: Settings, app: Any, threads: int) -> None:
             return app
 
     Server().run()
+
+
+def _files(wanted: int) -> int:
+    """Files this process may have open, after asking for so many."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return wanted if soft == resource.RLIM_INFINITY else soft
