@@ -20,7 +20,8 @@ import pytest
 import requests
 
 from config import tls
-from tests.installation import free_port, installed, until
+from tests.installation import installed, until
+from tests.ports import free_port
 from webui.waiting import source_of, wanted
 
 APPLICATION = """
