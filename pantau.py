@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import click
 
 from config import logs
 from config.settings import Settings, SettingsError, load
+
+if TYPE_CHECKING:
+    import psycopg
 
 VERSION = "0.1.0"
 _log = logging.getLogger("up")
@@ -347,23 +350,35 @@ def upgrade(context: click.Context) -> None:
 @click.pass_context
 def database_roles(context: click.Context) -> None:
     """Make each process's own user in the database, with a password nobody knows."""
-    import psycopg
-
     from config import database, migrate, roles
 
     settings = settings_from(context)
     engine = open_database(settings)
     try:
-        with psycopg.connect(database.url(settings.database_url, settings.sockets), connect_timeout=10) as connection:
+        with database_line(settings) as connection:
             roles.make(connection)
             for role in roles.ROLES:
                 roles.admit(connection, role, database.passwords(settings.sockets, role))
         migrate.upgrade(engine)
     except (roles.RolesError, database.DatabaseError) as error:
         stop(error)
-    except psycopg.Error as error:
-        stop(f"The roles could not be made: {(str(error).strip().splitlines() or ['no reason given'])[0]}.")
     click.echo(f"Made: {', '.join(map(roles.name, roles.ROLES))}. They are used from the next start on.")
+
+
+@contextmanager
+def database_line(settings: Settings, then: str = "", *, autocommit: bool = False) -> Iterator[psycopg.Connection]:
+    """A plain line to the installation's database; one that breaks ends the command with a sentence, and `then`."""
+    import psycopg
+
+    from config import database
+
+    url = database.url(settings.database_url, settings.sockets)
+    try:
+        with psycopg.connect(url, connect_timeout=10, application_name="pantau", autocommit=autocommit) as connection:
+            yield connection
+    except psycopg.Error as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+        stop(f"The database gave up: {reason}. {then}".rstrip())
 
 
 def open_database(settings: Settings, *, demand: bool = True) -> Any:
@@ -695,31 +710,20 @@ def rotate_vault(context: click.Context) -> None:
 
     Everything may go on running meanwhile. Whoever runs this must be able to write the key files.
     """
-    import psycopg
 
-    from config import database
     from config.vault import VaultError
     from poller import rotation
 
     settings = settings_from(context)
     open_database(settings).dispose()
-    rings = (
-        rotation.Ring("vault", settings.vault_key, settings.vault_public, rotation.VAULT),
-        rotation.Ring("notifier", settings.notifier_key, settings.notifier_public, rotation.NOTIFIER),
-    )
     lost: list[str] = []
     try:
-        with psycopg.connect(
-            database.url(settings.database_url, settings.sockets), application_name="pantau vault", autocommit=True
-        ) as connection:
+        with database_line(settings, "Run it again: it goes on where it was.", autocommit=True) as connection:
             connection.execute("select set_config('pantau.actor', %s, false)", [_actor().as_json()])
-            for ring in rings:
+            for ring in rotation.rings(settings):
                 lost += rotation.rotate(connection, ring, lambda text: click.echo(f"Pantau: {text}")).lost
     except (VaultError, OSError) as error:
         stop(error)
-    except psycopg.Error as error:
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
-        stop(f"The database gave up: {reason}. Run it again: it goes on where it was.")
     click.echo("Keep copies of the new key files. Copies of the old ones are needed for backups made before now alone.")
     if lost:
         stop(f"These opened with no key before, and do not now; enter them again: {', '.join(lost[:20])}.")
@@ -729,9 +733,7 @@ def rotate_vault(context: click.Context) -> None:
 @click.pass_context
 def check_vault(context: click.Context) -> None:
     """Open every stored secret once, and name those that do not. Nothing is shown or changed."""
-    import psycopg
 
-    from config import database
     from config import vault as keys
     from poller import rotation
 
@@ -739,17 +741,11 @@ def check_vault(context: click.Context) -> None:
     open_database(settings).dispose()
     lost: list[str] = []
     try:
-        with psycopg.connect(database.url(settings.database_url, settings.sockets), autocommit=True) as connection:
-            for name, key, public, tables in (
-                ("vault", settings.vault_key, settings.vault_public, rotation.VAULT),
-                ("notifier", settings.notifier_key, settings.notifier_public, rotation.NOTIFIER),
-            ):
-                ring = rotation.Ring(name, key, public, tables)
-                lost += rotation.lost(connection, ring, keys.opener(key))
+        with database_line(settings, autocommit=True) as connection:
+            for ring in rotation.rings(settings):
+                lost += rotation.lost(connection, ring, keys.opener(ring.key))
     except (keys.VaultError, OSError) as error:
         stop(error)
-    except psycopg.Error as error:
-        stop(f"The database gave up: {(str(error).strip().splitlines() or ['no reason given'])[0].rstrip('.')}.")
     if lost:
         stop(f"These open with no key; enter them again: {', '.join(lost[:20])}.")
     click.echo("Every stored secret opens with the keys that are there.")
@@ -770,20 +766,16 @@ def audit() -> None:
 @click.pass_context
 def verify_audit(context: click.Context, checkpoint: str) -> None:
     """Read the whole chain and compute it again. Exit code 1 and the first row that is wrong, if there is one."""
-    import psycopg
 
-    from config import database
     from domain import audit as record
 
     settings = settings_from(context)
     open_database(settings).dispose()
     try:
-        with psycopg.connect(database.url(settings.database_url, settings.sockets)) as connection:
+        with database_line(settings) as connection:
             found = record.verify(connection, checkpoint)
     except ValueError as error:
         stop(error)
-    except psycopg.Error as error:
-        stop(f"The database gave up: {(str(error).strip().splitlines() or ['no reason given'])[0].rstrip('.')}.")
     if found.broken is not None:
         stop(
             f"The audit is broken at row {found.broken.id}: {found.broken.reason}. The {found.rows} rows before it are whole."

@@ -1,12 +1,11 @@
 """The database's own users: each room logs in as one that can do what the room does, and no more.
 
 What a role may not touch it cannot give away: the web reads no sealed secret and only the rows of the person who asks
-(migrations/versions/0020), the poller no passwords of people, the notifier no login of a watched machine.
+(migrations/versions/0025), the poller no passwords of people, the notifier no login of a watched machine.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
+
+from config import files
 
 ROLES = ("web", "poller", "notifier", "reader")
 """Besides the owner, who migrates: three rooms, and whoever only reads reports."""
@@ -42,8 +43,8 @@ TOLD = ("delivery", "escalation", "mark")
 ASKED = ("discovery", "found", "job", "look")
 """What the web asks of the poller."""
 IDENTITY = (
-    "answered", "api_token", "foreign_identity", "half_login", "login_attempt", "membership", "parked_form", "passkey", "person", "portrait", "provider", "recovery_code", "session",
-    "spent_challenge", "ticket", "totp",
+    "answered", "api_token", "foreign_identity", "half_login", "login_attempt", "membership", "parked_form", "passkey",
+    "person", "portrait", "provider", "recovery_code", "session", "spent_challenge", "ticket", "totp",
 )
 """What people log in with."""
 TALKED = {
@@ -200,7 +201,8 @@ def admit(connection: psycopg.Connection, role: str, file: Path) -> None:
     """
     user = connection.info.user if role == "owner" else name(role)
     password = _password(file) or secrets.token_urlsafe(32)
-    _write(file, f"*:*:*:{user}:{password}\n")
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    files.replace(file, f"*:*:*:{user}:{password}\n".encode())
     hashed = connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256")
     connection.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(user), sql.Literal(hashed.decode())))
 
@@ -210,14 +212,3 @@ def _password(file: Path) -> str:
         return file.read_text().strip().rpartition(":")[2]
     except FileNotFoundError:
         return ""
-
-
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    partial = file.with_name(f"{file.name}.{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(file)

@@ -6,7 +6,6 @@ browsers and phones are told to trust (docs/tls.md).
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from collections.abc import Iterable
@@ -20,6 +19,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from config import files
 
 AUTHORITY = timedelta(days=3650)
 SERVER = timedelta(days=397)
@@ -94,8 +95,8 @@ def _make_authority(place: Path, key_place: Path, at: datetime) -> None:
         .add_extension(_usage(signs=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    _write(key_place, _pem(key), 0o600)
-    _write(place, built.public_bytes(Encoding.PEM), 0o644)
+    files.replace(key_place, _pem(key))
+    files.replace(place, built.public_bytes(Encoding.PEM), 0o644)
 
 
 def _make_server(pair: Pair, root: Path, root_key: Path, names: list[x509.GeneralName], at: datetime) -> None:
@@ -115,8 +116,8 @@ def _make_server(pair: Pair, root: Path, root_key: Path, names: list[x509.Genera
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )
-    _write(pair.key, _pem(key), 0o600)
-    _write(pair.certificate, built.public_bytes(Encoding.PEM) + root.read_bytes(), 0o644)
+    files.replace(pair.key, _pem(key))
+    files.replace(pair.certificate, built.public_bytes(Encoding.PEM) + root.read_bytes(), 0o644)
 
 
 def _begun(
@@ -160,13 +161,3 @@ def _ends(place: Path) -> datetime:
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(place: Path, content: bytes, mode: int) -> None:
-    partial = place.with_name(f"{place.name}.{os.getpid()}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(place)

@@ -6,7 +6,7 @@ belongs to is associated data, so a ciphertext moved to another row or column do
 number of the key it was sealed for, so that several keys can open side by side while one takes over from another.
 
 A key file holds one private key a line in hex: the first seals (its public half is what the web reads), the others only
-open what is not sealed anew yet (config/rotation.py).
+open what is not sealed anew yet (poller/rotation.py).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from config import files
 
 VERSION = 2
 UNNUMBERED = 1
@@ -137,7 +139,7 @@ class Opener:
 def create(key: Path, public: Path) -> bool:
     """Make the installation's key pair unless it is there. True when it was made now."""
     made = not key.exists()
-    private = X25519PrivateKey.generate().private_bytes_raw() if made else read_keys(key)[0]
+    private = generate() if made else read_keys(key)[0]
     if made:
         write_keys(key, private)
     if made or not public.exists():
@@ -167,7 +169,7 @@ def read_keys(key: Path) -> tuple[bytes, ...]:
 
 def write_keys(key: Path, *privates: bytes) -> None:
     """Replace a key file whole: whatever happens meanwhile, the old one or the new one is there."""
-    _write(key, "\n".join(private.hex() for private in privates), 0o600)
+    files.replace(key, "".join(f"{private.hex()}\n" for private in privates).encode())
 
 
 def write_public(public: Path, private: bytes) -> None:
@@ -180,7 +182,7 @@ def write_public(public: Path, private: bytes) -> None:
     try:
         descriptor = os.open(public, os.O_WRONLY)
     except FileNotFoundError:
-        _write(public, text.decode().strip(), 0o644)
+        files.replace(public, text, 0o644)
         return
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         file.write(text)
@@ -243,26 +245,3 @@ def _read(path: Path) -> tuple[bytes, ...]:
 
 def _damaged(path: Path) -> VaultError:
     return VaultError(f"The key file {path} is damaged. Restore it from where you keep it.")
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(file.fileno(), mode)
-        if path.exists():  # `up` as root made it for the user the other processes run as
-            owner = path.stat()
-            if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)  # the new name too outlives a loss of power
-    finally:
-        os.close(directory)

@@ -18,6 +18,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from config import files
 from config.vault import VaultError
 
 VERSION = 1
@@ -51,13 +52,7 @@ def create(path: Path) -> bool:
     if path.exists():
         read(path)
         return False
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    files.replace(path, f"{secrets.token_hex(32)}\n".encode())
     return True
 
 

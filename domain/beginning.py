@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import uuid
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from domain import fingerprint
 from domain.clock import now
 from domain.inventory import Check, Host, Person, Setting
 
@@ -21,7 +21,7 @@ def offer_token(session: Session) -> str | None:
     if session.scalar(select(Person.id).limit(1)) is not None:
         return None
     token = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
-    value = {"sha256": hashlib.sha256(token.encode()).hexdigest(), "made_at": now().isoformat()}
+    value = {"sha256": fingerprint.of(token), "made_at": now().isoformat()}
     session.merge(Setting(key=TOKEN, value=value))
     return token
 
@@ -31,7 +31,7 @@ def token_is_right(session: Session, token: str) -> bool:
     stored = session.get(Setting, TOKEN)
     if stored is None or session.scalar(select(Person.id).limit(1)) is not None:
         return False
-    given = hashlib.sha256(token.strip().lower().encode()).hexdigest()
+    given = fingerprint.of(token.strip().lower())
     return secrets.compare_digest(given, str(stored.value.get("sha256", "")))
 
 

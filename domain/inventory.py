@@ -229,6 +229,9 @@ class Credential(Table):
     __table_args__ = (CheckConstraint("kind in ('password', 'ssh_key', 'community', 'snmp_v3')", name="kind"),)
 
 
+FETCHABLE = ("password", "ssh_key", "community")
+"""Kinds of credential with one secret, which can be kept elsewhere."""
+
 FETCHED = {
     "env": re.compile(r"SECRET_[A-Z0-9_]{1,100}"),
     "file": re.compile(r"/[^\x00-\x1f\x7f]{1,400}"),

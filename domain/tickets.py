@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from datetime import timedelta
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from domain import fingerprint
 from domain.clock import now
 from domain.identity import Ticket
 from domain.inventory import Person
@@ -22,7 +22,7 @@ def make(session: Session, person: Person, kind: str, made_by: int | None = None
     session.execute(delete(Ticket).where((Ticket.person_id == person.id) | (Ticket.expires_at < moment)))
     session.add(
         Ticket(
-            id=_hash(token),
+            id=fingerprint.of(token),
             kind=kind,
             person_id=person.id,
             made_by=made_by,
@@ -36,7 +36,7 @@ def make(session: Session, person: Person, kind: str, made_by: int | None = None
 def find(session: Session, token: str, *, lock: bool = False) -> tuple[Ticket, Person] | None:
     """The link that `token` opens, while it lasts, and whose it is."""
     query = select(Ticket, Person).join(Person, Person.id == Ticket.person_id)
-    query = query.where(Ticket.id == _hash(token), Ticket.expires_at > now(), Person.active)
+    query = query.where(Ticket.id == fingerprint.of(token), Ticket.expires_at > now(), Person.active)
     found = session.execute(query.with_for_update(of=Ticket) if lock else query).one_or_none()
     return (found[0], found[1]) if found else None
 
@@ -44,7 +44,3 @@ def find(session: Session, token: str, *, lock: bool = False) -> tuple[Ticket, P
 def end(session: Session, person_id: int) -> None:
     """No link of this person opens anything any more; in the caller's transaction."""
     session.execute(delete(Ticket).where(Ticket.person_id == person_id))
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from config import files
 from notifier.channels.base import Message, Severity, Undelivered
 from notifier.hands import PLACE, Hands
 from notifier.speech import Speech
@@ -125,10 +125,4 @@ class Emergency:
         return found if isinstance(found, dict) else {}
 
     def _write(self, value: Mapping[str, Any]) -> None:
-        partial = self.file.with_suffix(".new")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(value, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.file)
+        files.replace(self.file, json.dumps(value).encode())

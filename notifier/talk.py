@@ -6,7 +6,6 @@ in groups too. Whoever is unknown is told nothing but how to link.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections import defaultdict
@@ -21,7 +20,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from config.settings import Settings
-from domain import audit, clock
+from domain import audit, clock, fingerprint
 from domain.rights import Right
 from notifier.bot import Asked, Bot, Chat, Heard, Left, Linked, Moved, Person, Pressed
 from notifier.channels.base import Undelivered
@@ -122,7 +121,7 @@ class Talk:
             return
         found = cursor.execute(
             "select * from linking where code = %s and channel_id = %s and expires_at > %s for update",
-            [hashlib.sha256(heard.code.encode()).hexdigest(), self._channel, now],
+            [fingerprint.of(heard.code), self._channel, now],
         ).fetchone()
         if found is None:
             self._wrong[heard.person.number] += 1

@@ -21,6 +21,7 @@ from domain.calendar import Place
 from domain.health import Policy
 from domain.inventory import (
     CREDENTIALS,
+    FETCHABLE,
     Check,
     Credential,
     Host,
@@ -42,8 +43,6 @@ from probes.base import Probe
 
 _log = logging.getLogger("poller")
 MONTH = timedelta(days=31)
-FETCHABLE = ("password", "ssh_key", "community")
-"""Kinds of credential with one secret, which can be kept elsewhere."""
 
 
 @dataclass(frozen=True)

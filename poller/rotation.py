@@ -22,6 +22,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from config import vault
+from config.settings import Settings
 from config.vault import Opener, Sealer, VaultError
 from domain import audit
 
@@ -59,6 +60,14 @@ class Result:
 
 VAULT = (Kept("credential", "credential"), Kept("look", "look", bound=False))
 NOTIFIER = (Kept("channel", "channel"), Kept("trial", "trial", bound=False))
+
+
+def rings(settings: Settings) -> tuple[Ring, Ring]:
+    """The keys of an installation, and what is sealed for each."""
+    return (
+        Ring("vault", settings.vault_key, settings.vault_public, VAULT),
+        Ring("notifier", settings.notifier_key, settings.notifier_public, NOTIFIER),
+    )
 
 
 def rotate(connection: Connection[Any], ring: Ring, say: Say, batch: int = BATCH) -> Result:

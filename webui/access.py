@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,7 +13,7 @@ from flask_login import LoginManager, UserMixin
 from sqlalchemy import ColumnElement, delete, exists, false, select, update
 from werkzeug.wrappers import Response as Plain
 
-from domain import inventory, rights
+from domain import fingerprint, inventory, rights
 from domain.clock import now
 from domain.inventory import Host, Person, Session
 from domain.rights import Right
@@ -166,7 +165,7 @@ def open_session(answer: Plain, someone: Person, how: str = "password") -> None:
     token = secrets.token_urlsafe(32)
     database.add(
         Session(
-            id=_hash(token),
+            id=fingerprint.of(token),
             person_id=someone.id,
             source=(request.remote_addr or "")[:60],
             browser=request.headers.get("User-Agent", "")[:200],
@@ -182,7 +181,9 @@ def close_session(answer: Plain) -> None:
     """Log this browser out; the row goes, so a copied cookie opens nothing."""
     token = cookies.read("session")
     if token:
-        gone = store.session().scalar(delete(Session).where(Session.id == _hash(token)).returning(Session.person_id))
+        gone = store.session().scalar(
+            delete(Session).where(Session.id == fingerprint.of(token)).returning(Session.person_id)
+        )
         store.announce("session", str(gone or ""))
         store.session().commit()
     cookies.drop(answer, "session")
@@ -190,7 +191,7 @@ def close_session(answer: Plain) -> None:
 
 def close_others(someone: Person) -> None:
     """End every other session of `someone`, in the transaction of the caller."""
-    close(someone.id, Session.id != _hash(cookies.read("session")))
+    close(someone.id, Session.id != fingerprint.of(cookies.read("session")))
 
 
 def close(person_id: int, which: ColumnElement[bool] | None = None) -> None:
@@ -202,7 +203,7 @@ def close(person_id: int, which: ColumnElement[bool] | None = None) -> None:
 
 def is_own(session: Session) -> bool:
     """Whether `session` is the one of this request."""
-    return session.id == _hash(cookies.read("session"))
+    return session.id == fingerprint.of(cookies.read("session"))
 
 
 def onward(target: str | None) -> str:
@@ -270,7 +271,7 @@ def _shows_token() -> bool:
     token, scheme = store.settings().metrics_token, request.authorization
     if not token or scheme is None or scheme.type != "bearer" or not scheme.token:
         return False
-    return secrets.compare_digest(_hash(scheme.token), _hash(token))
+    return secrets.compare_digest(fingerprint.of(scheme.token), fingerprint.of(token))
 
 
 def _turn_away() -> Plain:
@@ -305,7 +306,7 @@ def _recognise() -> Person | None:
         select(Session.id, Session.seen_at, Person, Session.proved_at)
         .join(Person)
         .where(
-            Session.id == _hash(token),
+            Session.id == fingerprint.of(token),
             Session.seen_at > moment - IDLE,
             Session.created_at > moment - ABSOLUTE,
             Person.active,
@@ -338,7 +339,3 @@ def _see(session_id: str, seen_at: datetime, moment: datetime) -> None:
     if moment - seen_at > SEEN_EVERY:
         store.session().execute(update(Session).where(Session.id == session_id).values(seen_at=moment))
         store.session().commit()
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

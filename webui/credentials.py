@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from werkzeug.wrappers import Response
 
 from domain.clock import now
-from domain.inventory import Check, Credential, CredentialUse, Host, fetched_wrong, next_id
+from domain.inventory import FETCHABLE, Check, Credential, CredentialUse, Host, fetched_wrong, next_id
 from probes import catalogue
 from probes.ssh.certificate import Certificate
 from webui import access, audited, logins, looks, sshkeys, store
@@ -29,7 +29,6 @@ KINDS = {
 }
 SORTS = {"login": ("password", "ssh_key"), "snmp": ("snmp_v3", "community")}
 """What one form asks for: the kinds of credential its fields can become."""
-FETCHABLE = ("password", "ssh_key", "community")
 LONGEST_SOURCE = 600
 MOST_TARGETS = 300
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from datetime import timedelta
 
 from sqlalchemy import delete, select
 from werkzeug.wrappers import Response
 
+from domain import fingerprint
 from domain.clock import now
 from domain.identity import HalfLogin
 from domain.inventory import Person
@@ -22,7 +22,7 @@ def begin(answer: Response, someone: Person) -> None:
     """The password of `someone` was right. Commits."""
     database, token = store.session(), secrets.token_urlsafe(32)
     database.execute(delete(HalfLogin).where(HalfLogin.began_at < now() - KEPT))
-    database.add(HalfLogin(id=_hash(token), person_id=someone.id))
+    database.add(HalfLogin(id=fingerprint.of(token), person_id=someone.id))
     database.commit()
     cookies.put(answer, COOKIE, token, int(KEPT.total_seconds()))
 
@@ -35,15 +35,11 @@ def person() -> Person | None:
     return store.session().scalar(
         select(Person)
         .join(HalfLogin, HalfLogin.person_id == Person.id)
-        .where(HalfLogin.id == _hash(token), HalfLogin.began_at > now() - KEPT, Person.active)
+        .where(HalfLogin.id == fingerprint.of(token), HalfLogin.began_at > now() - KEPT, Person.active)
     )
 
 
 def end(answer: Response) -> None:
     """No longer half in; in the caller's transaction."""
-    store.session().execute(delete(HalfLogin).where(HalfLogin.id == _hash(cookies.read(COOKIE))))
+    store.session().execute(delete(HalfLogin).where(HalfLogin.id == fingerprint.of(cookies.read(COOKIE))))
     cookies.drop(answer, COOKIE)
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

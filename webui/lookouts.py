@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.recipients import Lookout
-from webui import access, store
+from webui import access, deleting, store
 from webui.draft import Draft
 from webui.forms import Field
 from webui.language import gettext
@@ -49,16 +49,9 @@ def edit(lookout_id: int) -> Response | str | tuple[str, int]:
 @access.admin
 def delete(lookout_id: int) -> Response | str:
     """Ask once more; then delete."""
-    row, session = _lookout(lookout_id), store.session()
-    if request.method == "GET":
-        text = gettext("It is not called any more; whoever watches there will raise the alarm once.")
-        return render_template("policies/delete.html", active="lookouts.index", name=row.name, text=text, back=url_for("lookouts.edit", lookout_id=row.id))  # fmt: skip
-    name = row.name
-    session.delete(row)
-    store.announce("inventory")
-    session.commit()
-    flash(gettext("“%(name)s” is deleted.", name=name), "good")
-    return redirect(url_for("lookouts.index"), 303)
+    row = _lookout(lookout_id)
+    text = gettext("It is not called any more; whoever watches there will raise the alarm once.")
+    return deleting.asked_twice(row, text, home="lookouts.index", back=url_for("lookouts.edit", lookout_id=row.id))
 
 
 def _state(row: Lookout) -> str:
@@ -100,7 +93,7 @@ def _work(row: Lookout | None) -> Response | str | tuple[str, int]:
             Field("enabled", gettext("Call it"), "check", value="yes" if row is None or row.enabled else "")
         ),
     }
-    if draft.good and not callable_(values["url"]):
+    if draft.good and not can_be_called(values["url"]):
         draft.blame("url", gettext("This takes the address of a page, beginning with http or https."))
     if draft.good:
         kept = row or Lookout()
@@ -115,7 +108,7 @@ def _work(row: Lookout | None) -> Response | str | tuple[str, int]:
     return page if request.method == "GET" else (page, 422)
 
 
-def callable_(url: str) -> bool:
+def can_be_called(url: str) -> bool:
     """Whether this can be called at all: the address of a page."""
     try:
         parts = urlsplit(url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +13,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 from werkzeug.wrappers import Response
 
-from domain import audience
+from domain import audience, fingerprint
 from domain.clock import now
 from domain.inventory import Division, Host, HostGroup, Site
 from domain.recipients import Channel, Linking, Policy, Route
 from notifier.channels import catalogue
-from webui import access, audited, hours, receivers, routes, store
+from webui import access, audited, deleting, hours, receivers, routes, store
 from webui.draft import Draft
 from webui.forms import Field, OptionsForm
 from webui.language import gettext
@@ -91,16 +90,9 @@ def move(policy_id: int) -> Response:
 @access.admin
 def delete(policy_id: int) -> Response | str:
     """Ask once more; then delete."""
-    row, session = _policy(policy_id), store.session()
-    if request.method == "GET":
-        text = gettext("What it decided is decided by the rules below it from then on, or by the usual ladder.")
-        return render_template("policies/delete.html", active="policies.index", name=row.name, text=text, back=url_for("policies.edit", policy_id=row.id))  # fmt: skip
-    name = row.name
-    session.delete(row)
-    store.announce("inventory")
-    session.commit()
-    flash(gettext("“%(name)s” is deleted.", name=name), "good")
-    return redirect(url_for("policies.index"), 303)
+    row = _policy(policy_id)
+    text = gettext("What it decided is decided by the rules below it from then on, or by the usual ladder.")
+    return deleting.asked_twice(row, text, home="policies.index", back=url_for("policies.edit", policy_id=row.id))
 
 
 @blueprint.route("/groups/<int:channel_id>", methods=["GET", "POST"])
@@ -115,7 +107,7 @@ def group(channel_id: int) -> Response | str | tuple[str, int]:
     code = ""
     if typed is not None and typed.get("do") == "code" and kind.linked:
         code = routes.fresh()
-        session.add(Linking(code=hashlib.sha256(code.encode()).hexdigest(), channel_id=channel.id, person_id=None, made_by=access.person().id, expires_at=now() + routes.CODE_LASTS))  # fmt: skip
+        session.add(Linking(code=fingerprint.of(code), channel_id=channel.id, person_id=None, made_by=access.person().id, expires_at=now() + routes.CODE_LASTS))  # fmt: skip
         audited.note("route.code", f"channel:{channel.id}", name=channel.name)
         session.commit()
         typed = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -15,10 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from werkzeug.wrappers import Response as Plain
 
+from domain import fingerprint
 from domain.clock import now
 from domain.inventory import Person
 from domain.recipients import Rota, Shift
-from webui import access, receivers, store
+from webui import access, deleting, receivers, store
 from webui.draft import Draft
 from webui.forms import Field
 from webui.language import gettext
@@ -101,7 +101,7 @@ def link(rota_id: int) -> str | Plain:
         flash(gettext("Its calendar cannot be read from outside any more."), "good")
         return redirect(url_for("rotas.edit", rota_id=row.id), 303)
     token = secrets.token_urlsafe(32)
-    row.token = hashlib.sha256(token.encode()).hexdigest()
+    row.token = fingerprint.of(token)
     session.commit()
     return render_template("rotas/link.html", active="rotas.index", row=row, address=url_for("rotas.calendar", token=token, _external=True))  # fmt: skip
 
@@ -110,7 +110,7 @@ def link(rota_id: int) -> str | Plain:
 @access.public
 def calendar(token: str) -> Response:
     """The turns of half a year for a calendar program: whoever has the address may read them."""
-    row = store.session().scalar(select(Rota).where(Rota.token == hashlib.sha256(token.encode()).hexdigest()))
+    row = store.session().scalar(select(Rota).where(Rota.token == fingerprint.of(token)))
     if row is None:
         abort(404)
     at, people = now(), _people(active=False)
@@ -156,16 +156,9 @@ def upload(rota_id: int) -> Plain:
 @access.admin
 def delete(rota_id: int) -> Plain | str:
     """Ask once more; then delete."""
-    row, session = _rota(rota_id), store.session()
-    if request.method == "GET":
-        text = gettext("Rules that name it reach nobody by it any more; the next rung of their ladder comes at once.")
-        return render_template("policies/delete.html", active="rotas.index", name=row.name, text=text, back=url_for("rotas.edit", rota_id=row.id))  # fmt: skip
-    name = row.name
-    session.delete(row)
-    store.announce("inventory")
-    session.commit()
-    flash(gettext("“%(name)s” is deleted.", name=name), "good")
-    return redirect(url_for("rotas.index"), 303)
+    row = _rota(rota_id)
+    text = gettext("Rules that name it reach nobody by it any more; the next rung of their ladder comes at once.")
+    return deleting.asked_twice(row, text, home="rotas.index", back=url_for("rotas.edit", rota_id=row.id))
 
 
 def read(content: bytes, row: Rota) -> list[Shift]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets as random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import joinedload
 from werkzeug.wrappers import Response
 
+from domain import fingerprint
 from domain.clock import now
 from domain.deliveries import Delivery
 from domain.inventory import Person
@@ -171,7 +171,7 @@ def verify(route_id: int) -> Response | str | tuple[str, int]:
         session.commit()
         return redirect(url_for("routes.verify", route_id=route.id, trial=trial), 303)
     if request.method == "POST":
-        found = session.get(Linking, _hash(f"route:{route.id}:{_bare(request.form.get('code', ''))}"))
+        found = session.get(Linking, fingerprint.of(f"route:{route.id}:{_bare(request.form.get('code', ''))}"))
         if found is not None and found.person_id == access.person().id and found.expires_at > now():
             session.delete(found)
             route.verified_at = now()
@@ -429,7 +429,7 @@ def _link(channel: Channel) -> str | Response:
     if request.method == "POST":
         session.execute(remove(Linking).where((Linking.expires_at < now()) | ((Linking.person_id == access.person().id) & (Linking.channel_id == channel.id))))  # fmt: skip
         code = fresh()
-        session.add(Linking(code=_hash(code), channel_id=channel.id, person_id=access.person().id, made_by=access.person().id, expires_at=now() + CODE_LASTS))  # fmt: skip
+        session.add(Linking(code=fingerprint.of(code), channel_id=channel.id, person_id=access.person().id, made_by=access.person().id, expires_at=now() + CODE_LASTS))  # fmt: skip
         audited.note("route.code", f"channel:{channel.id}", name=channel.name)
         session.commit()
     told = store.setting(f"bot:{channel.id}") or {}
@@ -453,7 +453,7 @@ def _send_code(route: Route, channel: Channel) -> str:
     session.execute(remove(Linking).where(Linking.expires_at < now()))
     session.add(
         Linking(
-            code=_hash(f"route:{route.id}:{_bare(code)}"),
+            code=fingerprint.of(f"route:{route.id}:{_bare(code)}"),
             channel_id=channel.id,
             person_id=access.person().id,
             made_by=access.person().id,
@@ -476,10 +476,6 @@ def fresh() -> str:
 
 def _bare(code: str) -> str:
     return "".join(c for c in code.lower()[:100] if c.isalnum())
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,9 +36,7 @@ PACKAGES = ("config", "domain", "probes", "notifier", "webui", "migrations", "pa
 def run(settings: Settings) -> None:
     """Serve until told to stop. Every live page holds a thread; `settings.streams` of them at most."""
     if not enclose(settings):
-        _log.warning(
-            "This system cannot shut the web server out of the vault's keys; the manual page on safety says why."
-        )
+        _log.warning("This system cannot shut the web server out of the vault's keys; SECURITY.md says why.")
     app = create_app(settings)
     if sys.platform == "win32":
         from waitress import serve as wait_and_serve

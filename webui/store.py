@@ -29,7 +29,7 @@ def install(app: Flask, engine: Engine) -> None:
 def ask_as(person_id: int) -> None:
     """From now on this request reads what this person may, in this and every later transaction; HOUSE: everything.
 
-    PostgreSQL keeps to it (migrations/versions/0020), whatever a query forgets to say.
+    PostgreSQL keeps to it (migrations/versions/0025), whatever a query forgets to say.
     """
     g.asks = person_id
     opened: Session | None = g.get("database")

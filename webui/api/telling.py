@@ -249,7 +249,7 @@ class LookoutEntry(Model):
     @field_validator("url")
     @classmethod
     def _callable(cls, value: str) -> str:
-        if not lookouts.callable_(value):
+        if not lookouts.can_be_called(value):
             raise ValueError("takes the address of a page, beginning with http or https")
         return value
 
