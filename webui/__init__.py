@@ -160,4 +160,4 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
 
 def _known() -> dict[str, Any]:
     """What every template may use beside its own."""
-    return {"person": g.get("person"), "more_pages": menu.pages, "dead_letters": menu.dead_letters}
+    return {"person": g.get("person"), "more_pages": menu.groups, "dead_letters": menu.dead_letters}

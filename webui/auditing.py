@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, render_template, request, stream_with_context, url_for
 from sqlalchemy import ColumnElement, func, or_, select
@@ -15,7 +14,9 @@ from domain import audit
 from domain.audit import Audit
 from domain.clock import now
 from domain.inventory import Person
-from webui import access, audited, deeds, sheets, store
+from webui import access, audited, deeds, details, sheets, store
+from webui.details import Names
+from webui.language import reader_zone
 
 blueprint = Blueprint("auditing", __name__, url_prefix="/audit")
 
@@ -38,8 +39,9 @@ def index() -> str:
         active="auditing.index",
         rows=rows,
         deeds=deeds,
-        names=deeds.named(rows),
+        names=deeds.known(rows),
         query=query,
+        zone=reader_zone(),
         older=url_for("auditing.index", before=rows[-1].id, **query) if len(found) > PAGE else None,
         taken=url_for("auditing.table", **query),
         kinds=_kinds(),
@@ -65,12 +67,13 @@ def _lines(wanted: Any) -> Iterator[bytes]:
     yield sheets.csv_of([HEADS])
     rows = store.session().scalars(wanted.order_by(Audit.id.desc()).limit(MOST_LINES).execution_options(yield_per=1000))
     for some in rows.partitions(1000):
-        yield sheets.csv_of([_cells(row) for row in some]).removeprefix("\ufeff".encode())
+        names = deeds.known(some)
+        yield sheets.csv_of([_cells(row, names) for row in some]).removeprefix("\ufeff".encode())
 
 
-def _cells(row: Audit) -> list[str]:
+def _cells(row: Audit, names: Names) -> list[str]:
     at = row.at.astimezone(UTC).isoformat(timespec="microseconds")
-    said, detail = deeds.sentence(row), json.dumps(row.detail, ensure_ascii=False)
+    said, detail = deeds.sentence(row, names), json.dumps(row.detail, ensure_ascii=False)
     return [str(row.id), at, row.person, row.source, row.what, row.on, said, detail, row.hash.hex()]
 
 
@@ -90,7 +93,7 @@ def _chosen() -> list[ColumnElement[bool]]:
     if what:
         found.append(or_(Audit.what == what, Audit.what.startswith(f"{what}.", autoescape=True)))
     if on := request.args.get("on", "").strip()[:200]:
-        found.append(Audit.on == on)
+        found.append(Audit.on.in_([on] if ":" in on else [on, *details.found_by_name(on)]))
     if (since := _moment("from")) is not None:
         found.append(Audit.at >= since)
     if (until := _moment("to")) is not None:
@@ -106,9 +109,7 @@ def _kinds() -> list[tuple[str, str]]:
     while (what := session.scalar(select(func.min(Audit.what)).where(Audit.what > last))) is not None:
         found.append(what)
         last = what
-    return sorted(
-        ((what, deeds.sentence(Audit(what=what, detail={}, on=""))) for what in found), key=lambda one: one[1]
-    )
+    return sorted(((what, deeds.kind(what)) for what in found), key=lambda one: one[1])
 
 
 def _moment(name: str) -> datetime | None:
@@ -116,7 +117,7 @@ def _moment(name: str) -> datetime | None:
         found = datetime.fromisoformat(request.args.get(name, "").strip())
         if not 2000 < found.year < 3000:
             return None
-        return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo(store.settings().zone))).astimezone(UTC)
+        return (found if found.tzinfo else found.replace(tzinfo=reader_zone())).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

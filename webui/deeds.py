@@ -1,109 +1,128 @@
-"""A row of the audit in words: one sentence of what was done, and the page of what it was done to."""
+"""A row of the audit in words: one sentence of who did what to what, and the page of what it was done to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import url_for
-from sqlalchemy import select
+from markupsafe import Markup
 from werkzeug.routing import BuildError
 
-from domain.audit import Audit
-from domain.inventory import Credential, Division, Host, Person, Site
-from domain.recipients import Channel, Policy, Rota
-from webui import store
+from domain.audit import WATCHED, Audit
+from webui import details
+from webui.deliveries import KINDS as NOTICE_KINDS
+from webui.details import Names, known, lines
 from webui.language import gettext, lazy_gettext
+from webui.roles import LOCAL
 
+__all__ = ["SENTENCES", "about", "kind", "known", "lines", "page", "sentence", "told"]
+
+DOES = {
+    "made": lazy_gettext("%(who)s added %(thing)s"),
+    "changed": lazy_gettext("%(who)s changed %(thing)s"),
+    "gone": lazy_gettext("%(who)s deleted %(thing)s"),
+}
+"""What the database writes by itself, by its last word; the first is one of THINGS."""
 THINGS = {
-    "channel": lazy_gettext("Channel"),
-    "check": lazy_gettext("Check"),
-    "credential": lazy_gettext("Credential"),
-    "division": lazy_gettext("Division"),
-    "group": lazy_gettext("Group"),
-    "grouping": lazy_gettext("Membership of a group"),
-    "host": lazy_gettext("Machine"),
-    "hostkey": lazy_gettext("Host key"),
-    "limit": lazy_gettext("Limit"),
-    "loadtest": lazy_gettext("Load test"),
-    "lookout": lazy_gettext("Sign of life"),
-    "maintenance": lazy_gettext("Maintenance"),
-    "membership": lazy_gettext("Place in a division"),
-    "parent": lazy_gettext("Way to a machine"),
-    "person": lazy_gettext("Person"),
-    "policy": lazy_gettext("Rule of who is told"),
-    "rota": lazy_gettext("Rota"),
-    "route": lazy_gettext("Address for messages"),
-    "setting": lazy_gettext("Setting"),
-    "shift": lazy_gettext("Shift"),
-    "site": lazy_gettext("Site"),
-    "wording": lazy_gettext("Wording"),
+    "channel": lazy_gettext("the channel %(name)s"),
+    "check": lazy_gettext("the check %(name)s of %(on)s"),
+    "credential": lazy_gettext("the credential %(name)s"),
+    "division": lazy_gettext("the division %(name)s"),
+    "group": lazy_gettext("the group %(name)s"),
+    "grouping": lazy_gettext("the place of %(on)s in the group %(name)s"),
+    "host": lazy_gettext("the machine %(name)s"),
+    "hostkey": lazy_gettext("a host key of %(on)s"),
+    "limit": lazy_gettext("the limits of %(on)s: %(name)s"),
+    "loadtest": lazy_gettext("a load test of %(on)s"),
+    "lookout": lazy_gettext("the sign of life %(name)s"),
+    "maintenance": lazy_gettext("maintenance of %(on)s"),
+    "membership": lazy_gettext("the place of %(on)s in the division %(name)s"),
+    "parent": lazy_gettext("the way to %(on)s by %(name)s"),
+    "person": lazy_gettext("the account of %(name)s"),
+    "policy": lazy_gettext("the rule %(name)s of who is told"),
+    "rota": lazy_gettext("the rota %(name)s"),
+    "route": lazy_gettext("an address for messages of %(on)s"),
+    "setting": lazy_gettext("a setting: %(name)s"),
+    "shift": lazy_gettext("a shift of the rota %(on)s"),
+    "site": lazy_gettext("the site %(name)s"),
+    "wording": lazy_gettext("the wording of messages: %(name)s"),
 }
 """The first words of what the database writes by itself (domain.audit.WATCHED)."""
-HAPPENED = {
-    "made": lazy_gettext("%(thing)s was made"),
-    "changed": lazy_gettext("%(thing)s was changed"),
-    "gone": lazy_gettext("%(thing)s was deleted"),
-}
 SENTENCES = {
-    "limits.undone": lazy_gettext("Limits changed together were put back"),
-    "addition.undone": lazy_gettext("Machines added together were taken back"),
-    "apply.done": lazy_gettext("A configuration document was applied"),
-    "audit.exported": lazy_gettext("This record was taken out as a table"),
-    "credential.first_use": lazy_gettext("A credential was used at a machine for the first time"),
-    "credential.key_made": lazy_gettext("An SSH key was made"),
-    "credential.tested": lazy_gettext("A credential was tried against a machine"),
-    "delivery.again": lazy_gettext("Messages were sent again"),
-    "discovery.applied": lazy_gettext("Machines that were found were added"),
-    "discovery.asked": lazy_gettext("A network was looked through"),
-    "discovery.stopped": lazy_gettext("Looking through a network was stopped"),
-    "division.deleted": lazy_gettext("A division was deleted; its machines and people belong to none now"),
-    "export.availability": lazy_gettext("Outages of a machine were taken out as a table"),
-    "export.estate": lazy_gettext("The configuration was taken out as a document"),
-    "export.machines": lazy_gettext("The machines were taken out as a table"),
-    "export.samples": lazy_gettext("Samples of a machine were taken out as a table"),
-    "hostkey.accepted": lazy_gettext("A changed host key was trusted"),
-    "hostkey.declined": lazy_gettext("A changed host key was not trusted"),
-    "import.applied": lazy_gettext("Machines were imported from a table"),
-    "incident.acknowledged": lazy_gettext("An incident was taken in hand"),
-    "incident.closed": lazy_gettext("The cause of an incident was written down"),
-    "incident.given_back": lazy_gettext("An incident was given back"),
-    "incident.handed_over": lazy_gettext("An incident was handed over"),
-    "incident.merged": lazy_gettext("An incident was put under another"),
-    "incident.note": lazy_gettext("A note was added to an incident"),
-    "incident.split": lazy_gettext("An incident was taken out from under another"),
-    "factor.added": lazy_gettext("A second proof at login was added"),
-    "factor.codes": lazy_gettext("New recovery codes were made"),
-    "factor.renamed": lazy_gettext("A passkey was renamed"),
-    "factor.removed": lazy_gettext("A second proof at login was removed"),
-    "factor.taken": lazy_gettext("Somebody's second proof was taken away, so that they can set up another"),
-    "login": lazy_gettext("Logged in"),
-    "login.failed": lazy_gettext("A login failed"),
-    "login.proved": lazy_gettext("Showed once more who they are"),
-    "logout": lazy_gettext("Logged out"),
-    "look.asked": lazy_gettext("A machine was looked at at once"),
-    "look.swept": lazy_gettext("Addresses were tried"),
-    "look.tested": lazy_gettext("A check was tried"),
-    "password.changed": lazy_gettext("A password was changed"),
-    "password.chosen": lazy_gettext("A password was chosen by a link"),
-    "password.lost": lazy_gettext("Somebody asked for a link because of a lost password"),
-    "person.invited": lazy_gettext("Somebody was invited"),
-    "person.linked": lazy_gettext("Somebody was given a way to log in"),
-    "person.picture": lazy_gettext("A picture was changed"),
-    "provider.changed": lazy_gettext("Logging in by the company's account was changed"),
-    "route.code": lazy_gettext("A code that links a chat was made"),
-    "session.ended": lazy_gettext("A login was ended from elsewhere"),
-    "token.made": lazy_gettext("An access token was made"),
-    "token.revoked": lazy_gettext("An access token was revoked"),
-    "trial.asked": lazy_gettext("A test message was sent"),
+    "addition.undone": lazy_gettext("%(who)s took back machines that were added together"),
+    "apply.done": lazy_gettext("%(who)s applied a configuration document"),
+    "audit.exported": lazy_gettext("%(who)s took this record out as a table"),
+    "credential.first_use": lazy_gettext("The credential %(on)s was used at %(machine)s for the first time"),
+    "credential.key_made": lazy_gettext("%(who)s had an SSH key made: %(on)s"),
+    "credential.tested": lazy_gettext("%(who)s tried the credential %(on)s at %(machine)s"),
+    "delivery.again": lazy_gettext("%(who)s had messages sent again"),
+    "discovery.applied": lazy_gettext("%(who)s added machines that were found"),
+    "discovery.asked": lazy_gettext("%(who)s had a network looked through"),
+    "discovery.stopped": lazy_gettext("%(who)s stopped looking through a network"),
+    "division.deleted": lazy_gettext(
+        "%(who)s deleted the division %(name)s; its machines and people belong to none now"
+    ),
+    "export.availability": lazy_gettext("%(who)s took the outages of %(on)s out as a table"),
+    "export.estate": lazy_gettext("%(who)s took the configuration out as a document"),
+    "export.machines": lazy_gettext("%(who)s took the machines out as a table"),
+    "export.samples": lazy_gettext("%(who)s took samples of %(on)s out as a table"),
+    "factor.added": lazy_gettext("%(who)s added a second proof at login"),
+    "factor.codes": lazy_gettext("%(who)s made new recovery codes"),
+    "factor.removed": lazy_gettext("%(who)s removed a second proof at login"),
+    "factor.renamed": lazy_gettext("%(who)s renamed a passkey"),
+    "factor.taken": lazy_gettext("%(who)s took the second proof from %(on)s, so that another can be set up"),
+    "grouping.gone": lazy_gettext("%(who)s took %(on)s out of the group %(name)s"),
+    "grouping.made": lazy_gettext("%(who)s put %(on)s into the group %(name)s"),
+    "hostkey.accepted": lazy_gettext("%(who)s trusted the changed host key of %(on)s"),
+    "hostkey.declined": lazy_gettext("%(who)s did not trust the changed host key of %(on)s"),
+    "import.applied": lazy_gettext("%(who)s imported machines from a table"),
+    "incident.acknowledged": lazy_gettext("%(who)s took an incident in hand"),
+    "incident.closed": lazy_gettext("%(who)s wrote down the cause of an incident"),
+    "incident.given_back": lazy_gettext("%(who)s gave an incident back"),
+    "incident.handed_over": lazy_gettext("%(who)s handed an incident over"),
+    "incident.merged": lazy_gettext("%(who)s put an incident under another"),
+    "incident.note": lazy_gettext("%(who)s added a note to an incident"),
+    "incident.split": lazy_gettext("%(who)s took an incident out from under another"),
+    "limits.undone": lazy_gettext("%(who)s put back limits that were changed together"),
+    "login": lazy_gettext("%(who)s logged in"),
+    "login.failed": lazy_gettext("Somebody failed to log in as %(on)s"),
+    "login.proved": lazy_gettext("%(who)s showed once more who they are"),
+    "logout": lazy_gettext("%(who)s logged out"),
+    "look.asked": lazy_gettext("%(who)s had %(on)s looked at at once"),
+    "look.swept": lazy_gettext("%(who)s had addresses tried"),
+    "look.tested": lazy_gettext("%(who)s tried a check of %(on)s"),
+    "membership.gone": lazy_gettext("%(who)s ended what %(on)s is in the division %(name)s: %(role)s"),
+    "membership.made": lazy_gettext("%(who)s put %(on)s into the division %(name)s as: %(role)s"),
+    "parent.gone": lazy_gettext("%(who)s took %(on)s out from behind %(name)s"),
+    "parent.made": lazy_gettext("%(who)s put %(on)s behind %(name)s"),
+    "password.changed": lazy_gettext("%(who)s changed their password"),
+    "password.chosen": lazy_gettext("%(who)s chose a password by a link"),
+    "password.lost": lazy_gettext("Somebody asked for a link because %(on)s lost a password"),
+    "person.invited": lazy_gettext("%(who)s invited %(on)s"),
+    "person.linked": lazy_gettext("%(who)s gave %(on)s a way to log in"),
+    "person.picture": lazy_gettext("%(who)s changed their picture"),
+    "person.reset": lazy_gettext("%(who)s made a link on the command line by which %(on)s chooses a new password"),
+    "provider.changed": lazy_gettext("%(who)s changed logging in by the company's account"),
+    "route.code": lazy_gettext("%(who)s made a code that links a chat"),
+    "session.ended": lazy_gettext("%(who)s ended a login from elsewhere"),
+    "token.made": lazy_gettext("%(who)s made the access token %(name)s"),
+    "token.revoked": lazy_gettext("%(who)s revoked the access token %(name)s"),
+    "trial.asked": lazy_gettext("%(who)s sent a test message"),
     "vault.rotated": lazy_gettext("The vault has a new key"),
 }
-"""What is written by the page or command that does it."""
+"""What is written by the page or command that does it; and what the database writes, where it has a sentence of its own."""
+SETTINGS = {
+    "cookie_key": lazy_gettext("the key that signs cookies"),
+    "installation": lazy_gettext("the mark of this installation"),
+    "second_factor": lazy_gettext("who must have a second proof at login"),
+    "setup_token": lazy_gettext("the token of the first run"),
+}
 PAGES = {
     "addition": ("additions.show", "addition_id"),
     "channel": ("channels.edit", "channel_id"),
     "credential": ("credentials.edit", "credential_id"),
     "discovery": ("discover.show", "discovery_id"),
+    "division": ("divisions.show", "division_id"),
     "host": ("machine.show", "host_id"),
     "incident": ("incidents.show", "incident_id"),
     "lookout": ("lookouts.edit", "lookout_id"),
@@ -112,78 +131,111 @@ PAGES = {
     "rota": ("rotas.edit", "rota_id"),
     "site": ("sites.show", "site_id"),
 }
-NAMED: Mapping[str, Any] = {
-    "channel": Channel, "credential": Credential, "division": Division, "host": Host, "person": Person, "policy": Policy,
-    "rota": Rota, "site": Site,
-}  # fmt: skip
-LONGEST = 120
+NUMBERED = {
+    "addition": lazy_gettext("addition %(id)s"),
+    "incident": lazy_gettext("incident %(id)s"),
+    "route": lazy_gettext("address %(id)s"),
+    "token": lazy_gettext("token %(id)s"),
+}
+"""What has a number and no name."""
+BLANK = "…"
 
 
-def sentence(row: Audit) -> str:
-    """What was done. A kind nobody put into words is shown as it is written."""
-    told = SENTENCES.get(row.what)
-    if told is not None:
-        return str(told)
-    kind, _, verb = row.what.rpartition(".")
-    if kind not in THINGS or verb not in HAPPENED:
-        return row.what
+class _Said(dict[str, Any]):
+    """What a sentence may speak of; what a row does not say is left open."""
+
+    def __missing__(self, key: str) -> str:
+        return BLANK
+
+
+def sentence(row: Audit, names: Names | None = None) -> str:
+    """Who did what to what, as plain text. A kind nobody put into words is shown as it is written."""
+    found = names or Names()
+    return _filled(row, found, who(row), about(row, found))
+
+
+def told(row: Audit, names: Names) -> Markup:
+    """The sentence, with its names marked and what still exists linked."""
+    on, to = Markup("<b>{}</b>").format(about(row, names) or BLANK), page(row, names)
+    linked = Markup('<a href="{}">{}</a>').format(to, about(row, names)) if to else on
+    return Markup(_filled(row, names, Markup("<b>{}</b>").format(who(row)), linked))  # noqa: S704 - every value is escaped
+
+
+def kind(what: str) -> str:
+    """A kind of row as one chooses it from a list: what is done, without saying by whom."""
+    return (
+        sentence(Audit(what=what, detail={}, on="", person=BLANK)).removeprefix(f"{BLANK} ").removesuffix(f": {BLANK}")
+    )
+
+
+def who(row: Audit) -> str:
+    """Who did it; Pantau itself where nobody was behind it."""
+    if row.person:
+        return row.person
+    return gettext("Pantau itself") if (row.source or "").startswith("pantau") else gettext("Somebody")
+
+
+def _filled(row: Audit, names: Names, doer: str, on: str) -> str:
+    """The sentence of this row around these names: Markup where they are."""
+    own = _Said({key: one for key, one in row.detail.items() if isinstance(one, str)})
+    first, _, verb = row.what.rpartition(".")
+    own |= {"who": doer, "on": on or BLANK, "name": _name(row, names, on)}
+    if (pair := details.changed(row).get("role")) is not None:
+        own["role"] = LOCAL.get(str(pair[0] or pair[1]), BLANK)
+    mark = Markup if isinstance(doer, Markup) else str
+    said = SENTENCES.get(row.what)
+    if said is None and first in THINGS and verb in DOES:
+        own["thing"] = mark(str(THINGS[first])) % own
+        said = DOES[verb]
+    if said is None:
+        return mark("%(who)s: %(what)s") % {"who": doer, "what": row.what}
+    text = str(said)
+    return mark(text if "%(" in text else f"%(who)s: {text}") % own
+
+
+def _name(row: Audit, names: Names, on: str) -> str:
+    """What the thing itself is called: as it was then, else as what it leads to is called now."""
+    first = row.what.rpartition(".")[0]
+    id = row.detail.get("id")
+    if first in details.HANGS:
+        return names.of(details.HANGS[first], id) if id is not None else BLANK
+    if first == "limit":
+        return details.called(details.measured(row, names)) or BLANK
+    if first == "setting":
+        return str(SETTINGS.get(str(id), id or BLANK))
+    if first == "wording":
+        return str(NOTICE_KINDS.get(str(id), id or BLANK))
     name = row.detail.get("name")
-    thing = f"{THINGS[kind]} “{name}”" if isinstance(name, str) and name else str(THINGS[kind])
-    return str(HAPPENED[verb]) % {"thing": thing}
+    return on if on and row.on == f"{first}:{id}" else name if isinstance(name, str) and name else BLANK
 
 
-def about(row: Audit, names: Mapping[str, str]) -> str:
-    """What it was done to, as people say it: its name now, else machine 12, or nothing. `names` as `named` found them."""
-    kind, _, number = row.on.partition(":")
-    return names.get(row.on) or (f"{THINGS[kind]} {number}".strip() if kind in THINGS else row.on)
+def about(row: Audit, names: Names) -> str:
+    """What it was done to, as people say it: its name, else what it is and its number."""
+    first, _, number = row.on.partition(":")
+    if row.on in names.names:
+        return names.names[row.on]
+    if first in ("limit", "maintenance"):
+        return gettext("every machine")
+    if first == "source":
+        return number
+    name = row.detail.get("name")
+    if isinstance(name, str) and name and (first == row.what.rpartition(".")[0] or row.what in SENTENCES):
+        return name
+    if first in NUMBERED:
+        return str(NUMBERED[first]) % {"id": number}
+    return "" if first in WATCHED.values() or first in ("provider", "discovery") else row.on
 
 
-def named(rows: Iterable[Audit]) -> dict[str, str]:
-    """What the objects of these rows are called now, by `on`; those that are gone have no name any more."""
-    wanted: dict[str, set[int]] = {}
-    for row in rows:
-        kind, _, number = row.on.partition(":")
-        if kind in NAMED and number.isdecimal() and len(number) < 10:
-            wanted.setdefault(kind, set()).add(int(number))
-    return {
-        f"{kind}:{id}": name
-        for kind, ids in wanted.items()
-        for id, name in store.session().execute(select(NAMED[kind].id, NAMED[kind].name).where(NAMED[kind].id.in_(ids)))
-    }
-
-
-def page(row: Audit) -> str | None:
+def page(row: Audit, names: Names) -> str | None:
     """Where what it was done to can be seen, if it is still there."""
-    kind, _, number = row.on.partition(":")
-    found = PAGES.get(kind)
-    if found is None or not number or (kind != "discovery" and not number.isdigit()):
+    first, _, number = row.on.partition(":")
+    found = PAGES.get(first)
+    if found is None or not number or (first != "discovery" and not (number.isdigit() and len(number) < 10)):
+        return None
+    if first in details.NAMED and row.on not in names.here:
         return None
     try:
         values: dict[str, Any] = {found[1]: number}
         return url_for(found[0], **values)
     except BuildError:
         return None
-
-
-def changes(row: Audit) -> list[tuple[str, str]]:
-    """(field, "before → after") of an edit; of what is nobody's business only that it changed; of an event what it says."""
-    found = []
-    changed = row.detail.get("changed")
-    for field, pair in (changed if isinstance(changed, Mapping) else {}).items():
-        before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)
-        found.append((field, f"{_said(before)} → {_said(after)}"))
-    hidden = row.detail.get("hidden")
-    found += [
-        (str(field), gettext("changed; it is not shown")) for field in (hidden if isinstance(hidden, list) else ())
-    ]
-    rest = {k: v for k, v in row.detail.items() if k not in ("changed", "hidden", "name", "id") and v is not None}
-    return found + [(field, _said(value)) for field, value in rest.items()]
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return gettext("yes") if value else gettext("no")
-    text = ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
-    return text[:LONGEST] + ("…" if len(text) > LONGEST else "")

@@ -10,10 +10,21 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    flash,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+)
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import RoutingException
 
 from domain.clock import now
 from webui import store
@@ -72,11 +83,31 @@ def install(app: Flask) -> None:
 def _refused(error: HTTPException) -> Response:
     if error.response is not None:  # a ready answer (a redirect) that was raised
         return error.response  # type: ignore[return-value]
+    if isinstance(error, MethodNotAllowed) and request.method in ("GET", "HEAD") and not for_scripts():
+        return _back_to_the_form()
     answer = show(_words(error.code or 500, error.description or ""))
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):
             answer.headers[name] = value
     return answer
+
+
+def _back_to_the_form() -> Response:
+    """Whoever opens an address that only a form sends to is led to the page above it, where that form is.
+
+    By the address alone: nothing is looked up, so a page that is not theirs answers like one that is not there.
+    """
+    path, ways = request.path.rstrip("/"), current_app.create_url_adapter(request)
+    while path and ways is not None:
+        path = path.rpartition("/")[0]
+        try:
+            endpoint, _ = ways.match(path or "/", method="GET")
+        except (HTTPException, RoutingException):
+            continue
+        if endpoint != "static":
+            break
+    flash(gettext("That address only takes what a form sends. Here is the page the form is on."))
+    return redirect(path or "/", 302)  # type: ignore[return-value]
 
 
 def _unfit(error: DataError) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import flask_babel
 from babel import Locale
@@ -16,7 +17,7 @@ from notifier.speech import phrases
 LANGUAGES = {"en": "English", "id": "Bahasa Indonesia"}
 THEMES = ("system", "light", "dark")
 PO = Path(__file__).parent / "translations"
-__all__ = ["LANGUAGES", "THEMES", "YEAR", "gettext", "lazy_gettext", "ngettext"]
+__all__ = ["LANGUAGES", "THEMES", "YEAR", "gettext", "lazy_gettext", "ngettext", "reader_zone"]
 
 YEAR = 365 * 24 * 3600
 
@@ -56,6 +57,15 @@ def theme() -> str:
 def locale() -> Locale:
     """The locale numbers and dates are written in now; English outside a request."""
     return get_locale() or Locale("en")
+
+
+def reader_zone() -> ZoneInfo:
+    """The clock of whoever reads: their own where they chose one, else the installation's."""
+    own = getattr(g.get("person"), "zone", None) if has_request_context() else None
+    try:
+        return ZoneInfo(own or current_app.config["PANTAU"].zone)
+    except (KeyError, ValueError, OSError):  # a zone this machine does not know any more
+        return ZoneInfo(str(current_app.config["PANTAU"].zone))
 
 
 def gettext(text: str, **values: object) -> str:

@@ -10,31 +10,57 @@ from webui import access, deliveries
 from webui.language import lazy_gettext
 
 PAGES = (
-    ("routes.index", "bell", lazy_gettext("Notifications"), None),
-    ("maintenance.index", "calendar", lazy_gettext("Maintenance"), None),
-    ("sites.index", "map-pin", lazy_gettext("Sites"), None),
-    ("deliveries.index", "messages", lazy_gettext("What was told"), None),
-    ("rotas.index", "clock", lazy_gettext("On call"), None),
-    ("profile.index", "settings", lazy_gettext("Your account"), None),
-    ("credentials.index", "key", lazy_gettext("Credentials"), Right.ADMIN),
-    ("staff.index", "users", lazy_gettext("People"), Right.ADMIN),
-    ("entry.index", "lock", lazy_gettext("Logging in"), Right.ADMIN),
-    ("policies.index", "list-check", lazy_gettext("Who is told"), Right.ADMIN),
-    ("lookouts.index", "heartbeat", lazy_gettext("Signs of life"), Right.ADMIN),
-    ("wordings.index", "pencil", lazy_gettext("Wording"), Right.ADMIN),
-    ("auditing.index", "lock", lazy_gettext("Who did what"), Right.ADMIN),
-    ("channels.index", "plug-connected", lazy_gettext("Channels"), Right.ADMIN),
+    (
+        lazy_gettext("You"),
+        (
+            ("profile.index", "settings", lazy_gettext("Your account"), None),
+            ("routes.index", "bell", lazy_gettext("Notifications"), None),
+        ),
+    ),
+    (
+        lazy_gettext("Day to day"),
+        (
+            ("maintenance.index", "calendar", lazy_gettext("Maintenance"), None),
+            ("sites.index", "map-pin", lazy_gettext("Sites"), None),
+            ("rotas.index", "clock", lazy_gettext("On call"), None),
+            ("deliveries.index", "messages", lazy_gettext("What was told"), None),
+        ),
+    ),
+    (
+        lazy_gettext("People and access"),
+        (
+            ("staff.index", "user", lazy_gettext("People"), Right.ADMIN),
+            ("divisions.index", "users", lazy_gettext("Divisions"), Right.ADMIN),
+            ("credentials.index", "key", lazy_gettext("Credentials"), Right.ADMIN),
+            ("entry.index", "lock", lazy_gettext("Logging in"), Right.ADMIN),
+            ("auditing.index", "report-analytics", lazy_gettext("Who did what"), Right.ADMIN),
+        ),
+    ),
+    (
+        lazy_gettext("Messages"),
+        (
+            ("policies.index", "list-check", lazy_gettext("Who is told"), Right.ADMIN),
+            ("channels.index", "plug-connected", lazy_gettext("Channels"), Right.ADMIN),
+            ("wordings.index", "pencil", lazy_gettext("Wording"), Right.ADMIN),
+            ("lookouts.index", "heartbeat", lazy_gettext("Signs of life"), Right.ADMIN),
+        ),
+    ),
 )
-"""Endpoint, icon, name, and the right it takes: None for everybody."""
+"""Groups under their headings: endpoint, icon, name, and the right a page takes; None for everybody."""
 
 
-def pages() -> list[tuple[str, str, str]]:
-    """(endpoint, icon, name) of what this person may open."""
+def groups() -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """(heading, [(endpoint, icon, name)]) of what this person may open."""
     if g.get("person") is None:
         return []
-    return [
-        (endpoint, icon, str(name)) for endpoint, icon, name, right in PAGES if right is None or access.anywhere(right)
-    ]
+    found = []
+    for heading, pages in PAGES:
+        open_to = [
+            (page, icon, str(name)) for page, icon, name, right in pages if right is None or access.anywhere(right)
+        ]
+        if open_to:
+            found.append((str(heading), open_to))
+    return found
 
 
 def dead_letters() -> int:

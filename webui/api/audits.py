@@ -13,6 +13,7 @@ from domain.rights import Right
 from webui import deeds, store
 from webui.api.layer import Routes
 from webui.api.shapes import Id, Line, Model, Moment, Page, Paged, after, page
+from webui.details import Names
 
 routes = Routes("Audit")
 
@@ -62,11 +63,13 @@ def index(query: Chosen) -> Page[AuditRow]:
         wanted = wanted.where(Row.at >= query.from_)
     if query.to is not None:
         wanted = wanted.where(Row.at < query.to)
-    return page(list(store.session().scalars(wanted)), query.limit, lambda one: one.id, _entry)
+    rows = list(store.session().scalars(wanted))
+    names = deeds.known(rows)
+    return page(rows, query.limit, lambda one: one.id, lambda one: _entry(one, names))
 
 
-def _entry(row: Row) -> AuditRow:
+def _entry(row: Row, names: Names) -> AuditRow:
     return AuditRow(
         id=row.id, at=row.at, person_id=row.person_id, person=row.person, source=row.source, what=row.what, on=row.on,
-        said=deeds.sentence(row), detail=row.detail, previous=row.previous.hex(), hash=row.hash.hex(),
+        said=deeds.sentence(row, names), detail=row.detail, previous=row.previous.hex(), hash=row.hash.hex(),
     )  # fmt: skip
