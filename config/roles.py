@@ -27,9 +27,9 @@ OWN = "own"
 
 # fmt: off
 EDITED = (
-    "addition", "channel", "credential", "division", "host", "host_check", "host_group", "host_in_group", "host_key",
-    "host_parent", "limit_edit", "load_test", "lookout", "maintenance_window", "policy", "rota", "route", "shift",
-    "site", "threshold", "wording",
+    "action_rule", "addition", "channel", "credential", "division", "host", "host_check", "host_group", "host_in_group", "host_key",
+    "host_parent", "host_service", "limit_edit", "load_test", "lookout", "maintenance_window", "policy", "rota", "route",
+    "runbook", "shift", "site", "threshold", "wording",
 )
 """What people edit."""
 RECORDED = (
@@ -53,6 +53,13 @@ TALKED = {
     "notifier": {"thread": READ, "message": ADD, "mention": "select, insert, update", "picture": READ},
 }
 """What people say to each other. Threads are made, and messages get their place, by the database itself."""
+KEPT = "select, insert, update"
+DONE = {
+    "web": {"request": KEPT, "vote": ADD, "step": ADD, "summons": KEPT},
+    "poller": {"request": "select, update", "vote": READ, "step": ADD, "summons": KEPT},
+    "notifier": {"request": READ, "summons": "select, update"},
+}
+"""What is done to machines. Nobody takes back what they said, and no request is ever thrown away by a page."""
 HIDDEN = {
     "web": {"credential": "sealed", "channel": "sealed", "look": "sealed", "trial": "sealed"},
     "poller": {"person": "password_hash", "channel": "sealed", "trial": "sealed"},
@@ -67,6 +74,7 @@ MAY: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("credential_use", "retired_key"), READ),
         "audit": ADD,
         **TALKED["web"],
+        **DONE["web"],
     },
     "poller": {
         **dict.fromkeys((*EDITED, "membership", "person", "setting", "alembic_version"), READ),
@@ -80,6 +88,7 @@ MAY: Mapping[str, Mapping[str, str]] = {
         "host_check": LOCK,
         "audit": "insert",
         **TALKED["poller"],
+        **DONE["poller"],
     },
     "notifier": {
         **dict.fromkeys((*EDITED, *RECORDED, *PARTED, "membership", "person", "alembic_version"), READ),
@@ -88,6 +97,7 @@ MAY: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("job", "discovery", "found", "retired_key"), READ),
         "audit": "insert",
         **TALKED["notifier"],
+        **DONE["notifier"],
     },
     "reader": {},
 }

@@ -36,6 +36,7 @@ GENESIS = bytes(32)
 """What stands as `previous` in the first row."""
 
 WATCHED = {
+    "action_rule": "rule",
     "channel": "channel",
     "credential": "credential",
     "division": "division",
@@ -44,6 +45,7 @@ WATCHED = {
     "host_group": "group",
     "host_in_group": "grouping",
     "host_key": "hostkey",
+    "host_service": "service",
     "host_parent": "parent",
     "load_test": "loadtest",
     "lookout": "lookout",
@@ -53,6 +55,7 @@ WATCHED = {
     "policy": "policy",
     "rota": "rota",
     "route": "route",
+    "runbook": "runbook",
     "setting": "setting",
     "shift": "shift",
     "site": "site",

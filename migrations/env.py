@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection, text
 
+import domain.actions
 import domain.audit
 import domain.chat
 import domain.deliveries

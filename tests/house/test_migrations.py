@@ -5,6 +5,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
+import domain.actions
 import domain.audit
 import domain.chat
 import domain.deliveries
