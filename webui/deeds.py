@@ -42,6 +42,9 @@ THINGS = {
     "policy": lazy_gettext("the rule %(name)s of who is told"),
     "rota": lazy_gettext("the rota %(name)s"),
     "route": lazy_gettext("an address for messages of %(on)s"),
+    "rule": lazy_gettext("the rule %(name)s of who must agree"),
+    "runbook": lazy_gettext("the runbook %(name)s"),
+    "service": lazy_gettext("a service of %(on)s that may be touched: %(name)s"),
     "setting": lazy_gettext("a setting: %(name)s"),
     "shift": lazy_gettext("a shift of the rota %(on)s"),
     "site": lazy_gettext("the site %(name)s"),
@@ -49,6 +52,17 @@ THINGS = {
 }
 """The first words of what the database writes by itself (domain.audit.WATCHED)."""
 SENTENCES = {
+    "action.agreed": lazy_gettext("%(who)s agreed to an action at %(on)s"),
+    "action.asked": lazy_gettext("%(who)s asked for an action at %(on)s"),
+    "action.begun": lazy_gettext("An action at %(on)s began"),
+    "action.cancelled": lazy_gettext("An action at %(on)s was cancelled"),
+    "action.done": lazy_gettext("An action at %(on)s was done"),
+    "action.expired": lazy_gettext("A request for an action at %(on)s expired"),
+    "action.failed": lazy_gettext("An action at %(on)s failed"),
+    "action.glass": lazy_gettext("%(who)s broke the glass: an action at %(on)s without anybody's agreement"),
+    "action.refused": lazy_gettext("%(who)s refused an action at %(on)s"),
+    "action.unknown": lazy_gettext("Nobody knows whether an action at %(on)s was done"),
+    "action.waits_again": lazy_gettext("A request for an action at %(on)s waits for agreement again"),
     "addition.undone": lazy_gettext("%(who)s took back machines that were added together"),
     "apply.done": lazy_gettext("%(who)s applied a configuration document"),
     "audit.exported": lazy_gettext("%(who)s took this record out as a table"),
