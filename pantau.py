@@ -824,7 +824,7 @@ def token() -> None:
     multiple=True,
     default=("read",),
     show_default=True,
-    help="read, handle, edit or admin; may be repeated.",
+    help="read, handle, edit, admin or logins; may be repeated.",
 )
 @click.option(
     "--days", type=click.IntRange(1, 366), default=90, show_default=True, help="After so many days it expires."

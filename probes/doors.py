@@ -44,7 +44,7 @@ class Doors:
         found = embedded(ipaddress.ip_address(address.partition("%")[0]))
         if (_canonical(found), port) in self._shut:
             return "which is a port of Pantau itself"
-        if found.is_link_local or found in _METADATA:
+        if found.is_link_local or is_metadata(found):
             return "which is a link-local or cloud metadata address"
         if found.is_loopback:
             return "" if loopback else "which is the machine Pantau runs on"
@@ -61,6 +61,12 @@ class Doors:
 def of(keep: Keep) -> Doors:
     """The doors of this process: put there by the poller, else the usual ones."""
     return keep.get(("doors",), Doors)
+
+
+def is_metadata(address: Address) -> bool:
+    """Whether clouds tell a machine its own credentials there."""
+    inner = embedded(address)
+    return inner in _METADATA or (inner.version == 4 and inner.is_link_local)
 
 
 def embedded(address: Address) -> Address:

@@ -20,6 +20,7 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 
 from domain.reading import FailureKind, Reading
+from probes import doors
 from probes.base import Keep
 from probes.limits import clean
 
@@ -216,7 +217,7 @@ def is_this_machine(name: str) -> bool:
     """Whether `name`, as a person typed it, plainly means the machine we run on."""
     place = numeric(name)
     if place is not None:
-        return ipaddress.ip_address(place.address).is_loopback
+        return doors.embedded(ipaddress.ip_address(place.address)).is_loopback
     key = name.strip().rstrip(".").lower()
     own = socket.gethostname().lower()
     return key in ("localhost", "ip6-localhost", own, own.split(".")[0]) or key.endswith(".localhost")
@@ -243,6 +244,12 @@ def ask_system(name: str) -> tuple[Place, ...]:
 def _sane(name: str, places: tuple[Place, ...]) -> tuple[Place, ...]:
     if is_this_machine(name):
         return places
+    if places and all(doors.is_metadata(ipaddress.ip_address(place.address)) for place in places):
+        raise Unresolved(
+            f"The name '{clean(name)}' is not resolvable: the resolver says {places[0].address}, where clouds keep "
+            "credentials of machines. If that is meant, register the address itself."
+        )
+    places = tuple(place for place in places if not doors.is_metadata(ipaddress.ip_address(place.address)))
     others = tuple(place for place in places if not _is_here(place))
     if places and not others:
         raise Unresolved(
@@ -253,8 +260,8 @@ def _sane(name: str, places: tuple[Place, ...]) -> tuple[Place, ...]:
 
 
 def _is_here(place: Place) -> bool:
-    address = ipaddress.ip_address(place.address)
-    return address.is_loopback or address.is_unspecified or place.address.startswith("0.")
+    address = doors.embedded(ipaddress.ip_address(place.address))
+    return address.is_loopback or address.is_unspecified or str(address).startswith("0.")
 
 
 def _single(place: Place) -> Place:

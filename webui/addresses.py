@@ -6,6 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+from probes import doors, names
 from webui.language import gettext
 
 MOST = 1024
@@ -56,6 +57,21 @@ def read(text: str, most: int = MOST, prefix: int = SMALLEST_PREFIX) -> Pasted:
             )
         )
     return Pasted(tuple(addresses), names, tuple(wrong))
+
+
+def own(address: str) -> bool:
+    """Whether it means the machine Pantau runs on, or where clouds tell a machine its own credentials.
+
+    What listens there trusts whoever is on this machine, so checks of it are for administrators to make. Names that only
+    resolve to such a place are refused when they are looked at (probes/names.py).
+    """
+    if names.is_this_machine(address):
+        return True
+    place = names.numeric(address)
+    if place is None:
+        return False
+    found = doors.embedded(ipaddress.ip_address(place.address))
+    return found.is_unspecified or found.is_link_local or doors.is_metadata(found) or str(found).startswith("0.")
 
 
 def _line(line: str, prefix: int) -> tuple[list[str], str]:

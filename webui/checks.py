@@ -16,7 +16,7 @@ from domain.options import describe
 from domain.rights import Right
 from probes import catalogue
 from probes.base import Probe
-from webui import access, heard, logins, looks, store
+from webui import access, addresses, heard, logins, looks, proof, store
 from webui.draft import Draft
 from webui.forms import Field, OptionsForm
 from webui.language import gettext
@@ -93,6 +93,8 @@ def delete(host_id: int, check_id: int) -> Response | str:
 def _work(host: Host, probe: Probe, check: Check | None) -> Response | str | tuple[str, int]:
     """Show the form, try it out, or store it."""
     form = _read(host, probe, check, request.form if request.method == "POST" else None)
+    if form.good and aims(check, probe.kind, form.values["credential_id"], _stored(probe, form.filled, check)):
+        proof.demand()
     if form.good and request.form.get("do") == "test":
         chosen = form.values["credential_id"]
         look = looks.test(host, probe.kind, _stored(probe, form.filled, check), chosen, form.login)
@@ -160,19 +162,31 @@ def _read(host: Host, probe: Probe, check: Check | None, typed: Mapping[str, str
             "credential",
             gettext("Only an administrator may change where a stored login goes. Enter the login again, or ask one."),
         )
+    if not allowed(host):
+        draft.blame("name", gettext("This is the machine Pantau runs on. Only an administrator may have it watched."))
     if any(other.name == values["name"] and other is not check for other in host.checks):
         draft.blame("name", gettext("This machine has a check of this name already. Choose another name."))
     return Form(draft, fields, values, filled, login)
 
 
-def elsewhere(check: Check | None, kind: str, credential_id: int | None, options: dict[str, Any]) -> bool:
-    """Whether a secret this person has not typed would go where it did not go before, and they may not decide that.
+def aims(check: Check | None, kind: str, credential_id: int | None, options: dict[str, Any]) -> bool:
+    """Whether a stored secret would go where it did not go before.
 
     Another kind of check is another way of sending it, to another port.
     """
-    if credential_id is None or access.can(Right.ADMIN):
+    if credential_id is None:
         return False
     return check is None or (kind, credential_id, options) != (check.kind, check.credential_id, check.options)
+
+
+def allowed(host: Host) -> bool:
+    """Whether this person may have checks made at the machine's address at all."""
+    return access.can(Right.ADMIN) or not addresses.own(host.address)
+
+
+def elsewhere(check: Check | None, kind: str, credential_id: int | None, options: dict[str, Any]) -> bool:
+    """Whether a secret this person has not typed would go where it did not go before, and they may not decide that."""
+    return not access.can(Right.ADMIN) and aims(check, kind, credential_id, options)
 
 
 def _login(draft: Draft, probe: Probe, check: Check | None, values: dict[str, Any]) -> logins.Login | None:

@@ -16,7 +16,7 @@ from config.vault import VaultError
 from domain.clock import now
 from domain.inventory import Credential, Division, Host
 from domain.requests import Discovery
-from webui import access, addresses, audited, logins, offers, registering, store
+from webui import access, addresses, audited, logins, offers, proof, registering, store
 from webui.documents import DocumentError
 from webui.draft import Draft
 from webui.forms import Field
@@ -89,6 +89,8 @@ def start() -> Response | str | tuple[str, int]:
     found = addresses.read(text, MOST, SMALLEST_PREFIX)
     wrong = list(found.wrong) if typed is not None and not draft["addresses"].wrong else []
     if draft.good and not wrong and found.addresses:
+        if chosen:
+            proof.demand()
         try:
             asked = _ask(found, rate or RATE, trace, chosen, community)
         except VaultError as error:
@@ -123,6 +125,8 @@ def show(discovery_id: str) -> Response | str | tuple[str, int]:
     wanted = [row for row in rows if row.address in picked and not row.watched]
     if not wanted:
         return _page(discovery, rows, gettext("Tick at least one machine to watch.")), 422
+    if chosen.ssh or chosen.winrm:
+        proof.demand()
     try:
         addition = registering.add("discovery", _machines(wanted))
     except (DocumentError, ValidationError) as error:

@@ -15,7 +15,7 @@ from domain.records import Incident
 from domain.requests import Look
 from domain.rights import Right
 from probes import catalogue
-from webui import access, addresses, checks, credentials, hostkeys, looks, sites, store, sweeps, topology
+from webui import access, addresses, checks, credentials, hostkeys, looks, proof, sites, store, sweeps, topology
 from webui.draft import LONGEST, Draft
 from webui.forms import Field
 from webui.language import gettext
@@ -37,6 +37,8 @@ def new() -> Response | str | tuple[str, int]:
     """Add one machine by hand; what answers at its address is looked at next."""
     draft = Draft(request.form if request.method == "POST" else None)
     values = _read(draft, None)
+    if draft.good and _aims(None, values):
+        proof.demand()
     if not draft.good:
         page = render_template("edit/new.html", active="machines.index", fields=_fields(draft))
         return page if request.method == "GET" else (page, 422)
@@ -63,6 +65,8 @@ def suggest(host_id: int, look_id: str) -> Response | str | tuple[str, int]:
         ask.draft.remind()
         wrong = "" if chosen else gettext("Tick at least one check.")
         return _suggest_page(host, look, row, ask, chosen, wrong), 422
+    if "ssh" in chosen and ask.aims:
+        proof.demand()
     there = {check.name for check in host.checks}
     wanted = sweeps.suggestions(row, ask.credential() if "ssh" in chosen else None)
     added = [check for key, check in wanted.items() if key in chosen and check.name not in there]
@@ -100,6 +104,8 @@ def machine(host_id: int) -> Response | str | tuple[str, int]:
     host = access.host(host_id)
     draft = Draft(request.form if request.method == "POST" else None)
     values = _read(draft, host)
+    if draft.good and _aims(host, values):
+        proof.demand()
     if draft.good and _keep(host, values, draft):
         flash(gettext("“%(name)s” is changed.", name=host.name), "good")
         return redirect(url_for("edit.machine", host_id=host.id), 303)
@@ -260,8 +266,16 @@ def _judge(draft: Draft, values: dict[str, Any], host: Host | None) -> None:
     except ValueError as error:
         reason = str(error)
         draft.blame("address", reason[:1].upper() + reason[1:])
-    if host is not None and values["address"] != host.address and kept_login(host):
+    if host is not None and values["address"] != host.address and keeps_login(host) and not access.can(Right.ADMIN):
         draft.blame("address", gettext("A stored login goes there. Only an administrator may send it elsewhere."))
+    if (
+        (host is None or values["address"] != host.address)
+        and not access.can(Right.ADMIN)
+        and addresses.own(values["address"])
+    ):
+        draft.blame(
+            "address", gettext("This is the machine Pantau runs on. Only an administrator may have it watched.")
+        )
     if (own := _divisions()) is not None and values["division"] not in own:
         draft.blame(
             "division", gettext("Choose a division whose machines you may edit: %(names)s.", names=", ".join(own))
@@ -290,10 +304,19 @@ def _logins(host: Host | None) -> tuple[tuple[str, str], ...]:
     return tuple(one for one in offered if access.can(Right.ADMIN) or one[0] in ("", kept))
 
 
-def kept_login(host: Host) -> bool:
-    """Whether a secret that this person has not typed would follow the machine to another address."""
+def keeps_login(host: Host) -> bool:
+    """Whether a stored secret would follow the machine to another address."""
     kept = [host.action_credential_id, *(check.credential_id for check in host.checks)]
-    return not access.can(Right.ADMIN) and any(one is not None for one in kept)
+    return any(one is not None for one in kept)
+
+
+def _aims(host: Host | None, values: dict[str, Any]) -> bool:
+    """Whether a stored secret would go where it did not go before."""
+    chosen = values["action_credential_id"]
+    if host is None:
+        return chosen is not None
+    moved = values["address"] != host.address and keeps_login(host)
+    return moved or (chosen is not None and chosen != host.action_credential_id)
 
 
 def _divisions() -> list[str] | None:

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as Plain
 
 from domain.clock import now
 from domain.inventory import Credential
-from webui import access, audited, columns, documents, registering, sheets, store
+from webui import access, audited, columns, documents, proof, registering, sheets, store
 from webui.columns import COLUMNS, Known, Planned
 from webui.documents import DocumentError
 from webui.forms import Field
@@ -55,6 +55,8 @@ def start() -> Plain | str | tuple[str, int]:
     machines = [row.machine for row in planned if row.machine is not None and row.what in ("new", "changed")]
     wrong = [row for row in planned if row.wrong]
     if request.form.get("do") == "apply" and machines and (partly or not wrong):
+        if update or any(look.credential for machine in machines for look in machine.checks or ()):
+            proof.demand()
         try:
             return redirect(url_for("additions.show", addition_id=registering.add("import", machines).id), 303)
         except DocumentError as error:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flask import Blueprint, Flask, abort, current_app, g, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, abort, current_app, g, make_response, redirect, render_template, request, url_for
 from sqlalchemy import update
 from werkzeug.wrappers import Response as Plain
 
 from domain.clock import now
 from domain.inventory import Session
+from domain.tokens import LOGINS, ApiToken
 from webui import access, audited, directory, factors, faults, parking, passkeys, passwords, second, store, throttle
 from webui.forms import Field
 from webui.language import gettext
@@ -50,6 +51,27 @@ def fresh() -> bool:
     return proved is not None and now() - proved < FRESH
 
 
+def lacking() -> str:
+    """Why this request of a program may do nothing grave, as one sentence; empty where it may.
+
+    A person has shown lately who they are; a token, behind which nobody could be asked, was made for it.
+    """
+    token: ApiToken | None = g.get("token")
+    if token is None:
+        return "" if fresh() else gettext("Please show once more who you are, on a page of Pantau.")
+    return "" if LOGINS in token.scopes else gettext("This takes a token that may touch logins (scope logins).")
+
+
+def demand() -> None:
+    """In the middle of a view, before it changes anything: who has not shown lately who they are is asked now.
+
+    What the view changed so far is taken back. Declare `access.fresh` where it is always so.
+    """
+    if not fresh():
+        store.session().rollback()
+        abort(make_response(_ask()))
+
+
 def renew(session_id: str) -> None:
     """This session's person has just shown who they are; in the caller's transaction."""
     g.proved_at = now()
@@ -58,16 +80,20 @@ def renew(session_id: str) -> None:
 
 def _demand() -> Plain | tuple[str, int] | None:
     view = current_app.view_functions.get(request.endpoint or "")
-    if view is None or not access.is_fresh(view) or fresh():
+    if view is None or fresh():
         return None
+    if g.get("session_id") and request.method == "POST" and PARKED in request.form:
+        return _resume(request.form[PARKED])
+    return _ask() if access.is_fresh(view) else None
+
+
+def _ask() -> Plain | tuple[str, int]:
     if not g.get("session_id"):  # a token for programs: nobody is there who could be asked
         abort(403)
     if faults.for_scripts():
         return faults.problem(403, gettext("Please show once more who you are, on a page of Pantau."))
     if request.method in ("GET", "HEAD"):
         return redirect(url_for("proof.page", next=_here()))
-    if PARKED in request.form:
-        return _resume(request.form[PARKED])
     name = parking.park(g.session_id, _here(), request.form)
     return _page(_here(), parked=name, files=bool(request.files)), 403
 

@@ -13,7 +13,7 @@ from domain import beginning
 from domain.clock import now
 from domain.inventory import Credential, Host, Person, Setting
 from domain.requests import Look
-from webui import access, logins, looks, passwords, store, sweeps
+from webui import access, logins, looks, passwords, proof, store, sweeps
 from webui import addresses as pasted
 from webui.forms import Field
 from webui.language import gettext, ngettext
@@ -149,6 +149,8 @@ def sweep(look_id: str) -> Response | str | tuple[str, int]:
     if not ask.draft.good:
         ask.draft.remind()
         return _sweep_page(look, rows, ask, chosen), 422
+    if ask.aims:
+        proof.demand()
     first = _save(wanted, look, ask.credential())
     flash(ngettext("%(num)s machine is now watched.", "%(num)s machines are now watched.", len(wanted)), "good")
     return redirect(url_for("machine.show", host_id=first), 303)

@@ -59,6 +59,11 @@ class LoginForm:
         if self._typed and self._chosen:
             self.draft.blame("credential", gettext("Either choose a stored credential or enter a new one, not both."))
 
+    @property
+    def aims(self) -> bool:
+        """Whether a stored login is chosen: it would go where it did not go before."""
+        return bool(self._chosen)
+
     def credential(self) -> Credential | None:
         """The credential to use; a typed one is stored now. Only for a form that is good."""
         if self._typed is not None:

@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response
 
 from domain import rights
 from domain.clock import now
-from domain.tokens import LASTS, SCOPES, ApiToken
+from domain.rights import Right
+from domain.tokens import LASTS, LOGINS, SCOPES, ApiToken
 from webui import access, bearer, store
 from webui.draft import Draft
 from webui.forms import Field
@@ -29,6 +30,10 @@ SAID = {
     ),
     "edit": (lazy_gettext("Edit"), lazy_gettext("Machines, their checks and limits.")),
     "admin": (lazy_gettext("Administer"), lazy_gettext("Everything you may do, except to approve.")),
+    "logins": (
+        lazy_gettext("Touch logins"),
+        lazy_gettext("With “Administer”: store logins of machines, and say where they go."),
+    ),
 }
 
 
@@ -108,6 +113,8 @@ def _draft(typed: dict[str, str] | None) -> Draft:
 def _could(scope: str) -> bool:
     """Whether this person may do anything of this scope at all: the form offers nothing that is empty."""
     own = set(rights.OF[access.person().role]).union(*(rights.OF[one.role] for one in access.person().memberships))
+    if scope == LOGINS:
+        return Right.ADMIN in own
     return scope == "read" or bool((SCOPES[scope] - SCOPES["read"]) & own)
 
 

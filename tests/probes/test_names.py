@@ -209,3 +209,28 @@ def test_the_memory_for_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     for n in range(50):
         known.find(f"host{n}")
     assert len(known._known) == 10
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "100.100.100.200", "fd00:ec2::254", "::ffff:169.254.1.1"])
+def test_a_name_that_leads_to_where_clouds_keep_credentials_is_not_looked_at(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    row = (family, socket.SOCK_STREAM, 6, "", (address, 0))
+    usual = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [row])
+    with pytest.raises(Unresolved, match="credentials of machines"):
+        ask_system("web1.example")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [row, usual])
+    assert ask_system("web1.example") == (GOOD,), "the honest address of two is taken"
+
+
+def test_an_odd_way_to_write_our_own_address_is_not_a_way_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("0x7f.1", "0177.0.0.1.example", "::ffff:127.0.0.1"):
+        monkeypatch.setattr(
+            socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET6, 1, 6, "", ("::ffff:127.0.0.1", 0, 0, 0))]
+        )
+        if is_this_machine(name):
+            continue
+        with pytest.raises(Unresolved, match="Pantau runs on"):
+            ask_system(name)

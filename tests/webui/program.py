@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from domain.inventory import Person
+from domain.tokens import SCOPES
 from webui import bearer
 
 HOME = "/api/v1"
@@ -49,7 +50,7 @@ class Program:
         return self.ask("DELETE", path, **headers)
 
 
-def program(app: Flask, session: Session, person: Person, scopes: Collection[str] = ("read", "handle", "edit", "admin")) -> Program:  # fmt: skip
+def program(app: Flask, session: Session, person: Person, scopes: Collection[str] = tuple(SCOPES)) -> Program:  # fmt: skip
     """A program in the name of `person`."""
     _, token = bearer.make(session, person, "a test", scopes)
     session.commit()

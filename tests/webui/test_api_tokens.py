@@ -8,15 +8,16 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from domain.clock import now
-from domain.inventory import Person
+from domain.inventory import Check, Credential, Host, Person
+from domain.inventory import Session as Opened
 from domain.tokens import LASTS, ApiToken
-from tests.webui.cast import Visitor
+from tests.webui.cast import PASSWORD, Visitor
 from tests.webui.program import Program, problem, program
-from webui import bearer
+from webui import bearer, proof
 
 
 def test_a_token_is_shown_once_and_only_its_fingerprint_is_kept(rina: Visitor, app: Flask, session: Session) -> None:
@@ -147,3 +148,81 @@ def test_more_tokens_than_anybody_needs_are_refused(session: Session, person: Pe
         bearer.make(session, person, f"{number}", ["read"])
     with pytest.raises(bearer.Refused, match="revoke one"):
         bearer.make(session, person, "one more", ["read"])
+
+
+def test_a_token_that_reads_neither_knows_of_its_persons_other_tokens_nor_ends_them(
+    app: Flask, session: Session, person: Person
+) -> None:
+    strong = program(app, session, person)
+    for scopes in (["read"], ["handle"], ["edit"], ["logins"]):
+        weak = program(app, session, person, scopes)
+        listed = weak.get("/me/tokens").get_json()["items"]
+        assert [row["scopes"] for row in listed] == [scopes], "itself, and no other"
+        other = min(session.scalars(select(ApiToken.id)))
+        missing = weak.delete("/me/tokens/987654")
+        refused = weak.delete(f"/me/tokens/{other}")
+        assert (refused.status_code, refused.get_json()["detail"]) == (404, missing.get_json()["detail"])
+        assert strong.get("/machines").status_code == 200
+        assert weak.delete(f"/me/tokens/{listed[0]['id']}").status_code == 204
+        problem(weak.get("/machines"), 401)
+    assert len(strong.get("/me/tokens").get_json()["items"]) == 1
+    spare = program(app, session, person, ["read"])
+    spared = spare.get("/me/tokens").get_json()["items"][0]["id"]
+    assert strong.delete(f"/me/tokens/{spared}").status_code == 204
+
+
+def stored(session: Session) -> tuple[Host, Credential]:
+    """A machine that is logged in to, and its login."""
+    login = Credential(name="watcher", kind="password", username="watcher", sealed=b"x", seal_id="x")
+    host = Host(name="db", address="10.0.0.1")
+    host.checks.append(Check(kind="ssh", name="SSH", credential=login))
+    session.add(host)
+    session.commit()
+    return host, login
+
+
+def test_only_a_token_made_for_it_says_where_a_stored_login_goes(app: Flask, session: Session, person: Person) -> None:
+    host, _ = stored(session)
+    look = {"kind": "ssh", "name": "SSH", "credential": "watcher"}
+    aimed: list[tuple[str, str, dict[str, object]]] = [
+        ("POST", "/machines", {"name": "mine", "address": "10.9.9.9", "checks": [look]}),
+        ("PATCH", f"/machines/{host.id}", {"address": "10.9.9.9"}),
+        ("PATCH", f"/machines/{host.id}", {"checks": [{**look, "options": {"port": 2222}}]}),
+        ("POST", f"/machines/{host.id}/test", {"kind": "ssh", "options": {"port": 2222}, "credential": "watcher"}),
+        ("POST", "/estate", {"version": 1, "hosts": []}),
+        ("POST", "/credentials", {"name": "new", "username": "x", "password": "a secret of it"}),
+    ]
+    usual, made_for_it = program(app, session, person, ["admin"]), program(app, session, person, ["admin", "logins"])
+    for method, path, body in aimed:
+        told = problem(usual.ask(method, path, body), 403)
+        assert "scope logins" in told["detail"], path
+    assert usual.patch(f"/machines/{host.id}", {"note": "rack 4", "checks": [look]}).status_code == 200, "nothing moves"
+    assert usual.post(f"/machines/{host.id}/test", {"kind": "ssh", "credential": "watcher"}).status_code == 202
+    for method, path, body in aimed:
+        assert made_for_it.ask(method, path, body).status_code in (200, 201, 202), path
+
+
+def test_a_page_that_aims_a_stored_login_asks_once_more_and_loses_nothing(rina: Visitor, session: Session) -> None:
+    host, login = stored(session)
+    session.execute(update(Opened).values(proved_at=now() - timedelta(minutes=16)))
+    session.commit()
+    path = f"/machines/{host.id}/checks/{host.checks[0].id}"
+    form = {"name": "SSH", "credential": str(login.id), "deadline": "10", "enabled": "yes", "reachability": "yes"}
+    same = rina.post(path, {**form, "deadline": "11"})
+    assert same.status_code == 303, "nothing goes anywhere new"
+    asked = rina.post(path, {**form, "deadline": "11", "option-port": "2222"})
+    assert asked.status_code == 403
+    session.expire_all()
+    assert host.checks[0].options == {}
+    parked = re.search(rf'name="{proof.PARKED}" value="([^"]+)"', asked.text)
+    assert parked
+    done = rina.post(path, {proof.PARKED: parked[1], proof.PASSWORD: PASSWORD})
+    assert done.status_code == 303, done.text
+    session.expire_all()
+    assert host.checks[0].options == {"port": 2222}
+    session.execute(update(Opened).values(proved_at=now() - timedelta(minutes=16)))
+    session.commit()
+    moved = rina.post(
+        f"/machines/{host.id}/edit", {"name": "db", "address": "10.9.9.9"}, page=f"/machines/{host.id}/edit"
+    )
+    assert moved.status_code == 403

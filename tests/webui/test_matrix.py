@@ -38,12 +38,15 @@ from domain.recipients import Channel, Route
 from domain.records import Incident
 from domain.requests import Discovery, Look, Trial
 from domain.rights import OF, Right
-from domain.tokens import ApiToken
+from domain.tokens import SCOPES, ApiToken
 from tests.webui.cast import Visitor
-from webui import access
+from tests.webui.program import Program, program
+from webui import access, api
 
 MISSING = "987654321"
 NOBODY = "00000000-0000-4000-8000-000000000000"
+HANDED = (("read",), ("handle",), ("edit",), ("admin",), ("admin", "logins"), ("logins",))
+"""What tokens are made for: each scope alone, and the one that is used beside another."""
 CAST = {
     "viewer": ("A", "viewer"), "staff": ("A", "staff"), "pic": ("A", "pic"), "operator": ("A", "operator"),
     "approver": ("A", "approver"), "foreign pic": ("B", "pic"), "foreign operator": ("B", "operator"),
@@ -250,4 +253,52 @@ def test_whoever_has_the_right_is_let_in(app: Flask, two: Town, session: Session
             answer = visitor.get(path_of(rule, two.of[home]))
             if needed in OF[role] and answer.status_code == 403:
                 wrong.append(f"{who}: {rule.rule} {answer.status_code}")
+    assert not wrong, "\n".join(wrong)
+
+
+def asked(one: Program, operation: api.Operation, values: dict[str, str]) -> TestResponse:
+    """An operation on what `values` says, with an empty body where it takes one."""
+    path = re.sub(r"{(\w+)}", lambda name: values[name[1]], operation.path)
+    return one.ask(operation.method, path, {} if operation.body is not None else None)
+
+
+def rights_of(who: str) -> frozenset[Right]:
+    return OF[CAST[who][1] if who in CAST else "admin"]
+
+
+@pytest.mark.parametrize("scopes", HANDED, ids="+".join)
+def test_a_token_does_only_what_its_scope_and_its_person_may_both(
+    app: Flask, two: Town, session: Session, scopes: tuple[str, ...]
+) -> None:
+    carried = frozenset().union(*(SCOPES[scope] for scope in scopes))
+    wrong = []
+    for who, person in two.people.items():
+        one = program(app, session, person, scopes)
+        own = two.of[CAST[who][0] if who in CAST else "A"]
+        for operation in api.OPERATIONS:
+            needed = operation.right
+            if needed is None:
+                continue
+            may = needed in carried & rights_of(who) and (not operation.grave or "logins" in scopes)
+            if may and operation.changes:  # it does it: the tests of each subject tell what
+                continue
+            answer = asked(one, operation, own)
+            if (answer.status_code == 403) is may:
+                wrong.append(f"{who}: {operation.method} {operation.path} {answer.status_code}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("scopes", HANDED, ids="+".join)
+def test_for_a_token_too_another_divisions_things_answer_like_what_does_not_exist(
+    app: Flask, two: Town, session: Session, scopes: tuple[str, ...]
+) -> None:
+    wrong = []
+    for who in CAST:
+        one = program(app, session, two.people[who], scopes)
+        away = two.of["B" if CAST[who][0] == "A" else "A"]
+        for operation in api.OPERATIONS:
+            if set(operation.places) - set(PLAIN):
+                told = [said(asked(one, operation, values), values) for values in (away, two.of["nowhere"])]
+                if told[0] != told[1] or told[0][0] in (200, 204):
+                    wrong.append(f"{who}: {operation.method} {operation.path}: {told[0][0]} and {told[1][0]}")
     assert not wrong, "\n".join(wrong)

@@ -18,7 +18,8 @@ from domain.inventory import Check, Credential, Division, Host, Membership, Pers
 from domain.records import Incident
 from tests.webui.cast import PASSWORD, Visitor
 from tests.webui.conftest import _digest
-from webui import stream
+from tests.webui.program import Program, program
+from webui import addresses, stream
 
 
 class Two:
@@ -291,3 +292,43 @@ def test_a_name_that_is_taken_by_what_one_may_not_see_is_told_in_our_own_words(t
     assert answer.status_code in (409, 422)
     assert "host_name_key" not in answer.text
     assert "10.0.0.2" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "::1", "localhost", "127.9.9.9", "169.254.169.254", "::ffff:127.0.0.1", "0.0.0.0", "fe80::1", "100.100.100.200", "64:ff9b::7f00:1"],
+)  # fmt: skip
+def test_only_an_administrator_has_pantaus_own_machine_watched(two: Two, address: str) -> None:
+    olga = two.somebody("olga", "operator")
+    two.mine.checks.clear()
+    two.session.commit()
+    refused = olga.post("/machines/new", fields(two.mine, name="mine", address=address))
+    assert refused.status_code == 422
+    assert "Only an administrator may have it watched" in refused.text
+    moved = olga.post(f"/machines/{two.mine.id}/edit", fields(two.mine, address=address))
+    assert moved.status_code == 422
+    calling = program_of(two, "olga")
+    wanted = {"name": "mine", "address": address, "division": "Gudang"}
+    assert calling.ask("POST", "/machines", wanted).status_code == 403
+    assert calling.ask("PATCH", f"/machines/{two.mine.id}", {"address": address}).status_code == 403
+    two.mine.address = addresses.one(address)
+    two.session.commit()
+    assert olga.post(f"/machines/{two.mine.id}/edit", fields(two.mine, note="rack 4")).status_code == 303, (
+        "it stays there"
+    )
+    page = f"/machines/{two.mine.id}/checks/new?kind=tcp"
+    for do in ("", "test"):
+        assert olga.post(page, {"name": "peek", "deadline": "10", "option-port": "5432", "do": do}).status_code == 422
+    look = {"kind": "tcp", "options": {"port": 5432}}
+    assert calling.ask("PATCH", f"/machines/{two.mine.id}", {"checks": [look]}).status_code == 403
+    assert calling.ask("POST", f"/machines/{two.mine.id}/test", look).status_code == 403
+    assert calling.ask("PATCH", f"/machines/{two.mine.id}", {"note": "rack 5"}).status_code == 200
+    admin = two.somebody("adi", everywhere="admin")
+    assert (
+        admin.post(page, {"name": "own", "deadline": "10", "option-port": "8080", "enabled": "yes"}).status_code == 303
+    )
+
+
+def program_of(two: Two, login: str) -> Program:
+    someone = two.session.scalars(select(Person).where(Person.login == login)).one()
+    return program(two._app, two.session, someone)

@@ -14,7 +14,7 @@ from domain.requests import Discovery as Row
 from domain.requests import Found as FoundRow
 from domain.rights import Right
 from webui import access, addresses, discover, store
-from webui.api.layer import Asked, Routes
+from webui.api.layer import Asked, Routes, grave
 from webui.api.problems import Refusal, Wrong
 from webui.api.shapes import Line, Model
 
@@ -62,6 +62,8 @@ def begin(body: Wanted) -> Asked[Discovery]:
     strange = [name for name in body.credentials if name not in ids]
     if strange:
         raise Refusal(422, f"There is no SNMP credential '{strange[0]}'.", pointer="#/credentials")
+    if body.credentials:
+        grave()
     row = discover.ask(pasted, body.rate, body.trace, {ids[name] for name in body.credentials})
     return Asked(_discovery(row), url_for("api.discoveries_show", discovery_id=row.id))
 

@@ -68,7 +68,7 @@ class Written:
 class Operation:
     """One thing a program may ask for. `row` is the table of what its last number names, locked while it is changed.
 
-    What is `grave` takes, without a token, a person who has shown lately who they are (webui/proof.py).
+    What is `grave` takes a person who has shown lately who they are, or a token made for it (webui/proof.py).
     """
 
     method: str
@@ -181,8 +181,8 @@ def register(blueprint: Blueprint, operation: Operation) -> None:
 def _tell(operation: Operation, places: dict[str, Any]) -> Response:
     """The border of an operation: whatever it refuses becomes a problem, and nothing of it is kept."""
     try:
-        if operation.grave and "token" not in g and not proof.fresh():
-            raise Refusal(403, gettext("Please show once more who you are, on a page of Pantau."))
+        if operation.grave:
+            grave()
         store.session().execute(text(f"set local statement_timeout = '{PATIENCE}'"))
         return _changed(operation, places) if operation.changes else _read(operation, places)
     except Refusal as refusal:
@@ -235,6 +235,12 @@ def _changed(operation: Operation, places: dict[str, Any]) -> Response:
     repeat.keep(kept, answer)
     store.session().commit()
     return answer
+
+
+def grave() -> None:
+    """Refuse who has not shown lately who they are, and a token that was not made for this. Raises Refusal."""
+    if wrong := proof.lacking():
+        raise Refusal(403, wrong)
 
 
 def only_tried() -> None:

@@ -14,7 +14,7 @@ from domain.requests import Look as Row
 from domain.rights import Right
 from probes import catalogue
 from webui import access, audited, checks, looks, store
-from webui.api.layer import Asked, Routes
+from webui.api.layer import Asked, Routes, grave
 from webui.api.problems import Refusal
 from webui.api.shapes import Model
 from webui.written import Look as Check
@@ -61,6 +61,8 @@ def run(host_id: int) -> Asked[Asking]:
 def test(host_id: int, body: Trial) -> Asked[Asking]:
     """Try out a check on a machine, without storing it or what it brings."""
     host = access.host(host_id, Right.EDIT)
+    if not checks.allowed(host):
+        raise Refusal(403, "This is the machine Pantau runs on. Only an administrator may have it watched.")
     try:
         check = Check.model_validate({"kind": body.kind, "options": body.options, "credential": body.credential})
     except ValidationError as error:
@@ -76,6 +78,8 @@ def test(host_id: int, body: Trial) -> Asked[Asking]:
             credential = None  # a login that does not go there already is not theirs to send, nor to know of
         if credential is None:
             raise Refusal(422, "There is no such credential for a check of this kind.", pointer="#/credential")
+        if all(checks.aims(one, check.kind, credential, check.options) for one in (None, *host.checks)):
+            grave()
     return _asked(looks.test(host, check.kind, check.options, credential, None))
 
 

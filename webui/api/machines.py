@@ -10,13 +10,13 @@ from pydantic import Field, ValidationError
 from sqlalchemy import ColumnElement, select
 
 from domain.clock import now
-from domain.inventory import Credential, Division, Host, HostGroup, Site
+from domain.inventory import Check, Credential, Division, Host, HostGroup, Site
 from domain.rights import Right
-from webui import access, applying, checks, edit, entries, looked, machines, store, watched
-from webui.api.layer import Made, Routes
+from webui import access, addresses, applying, checks, edit, entries, looked, machines, store, watched
+from webui.api.layer import Made, Routes, grave
 from webui.api.problems import Refusal, invalid
 from webui.api.shapes import Line, Model, Named, Page, Paged, after, page
-from webui.written import Machine, Name
+from webui.written import Look, Machine, Name
 
 routes = Routes("Machines")
 State = Literal["down", "critical", "unreachable", "warning", "unknown", "pending", "up", "disabled"]
@@ -191,6 +191,7 @@ def delete(host_id: int) -> None:
 def _allowed(wanted: Machine, before: Host | None = None) -> None:
     """Refuse what reaches beyond the divisions whose machines one may edit, or sends a stored login elsewhere."""
     _logins(wanted, before)
+    _own(wanted, before)
     if access.can(Right.EDIT):
         return
     database = store.session()
@@ -205,22 +206,50 @@ def _allowed(wanted: Machine, before: Host | None = None) -> None:
 
 
 def _logins(wanted: Machine, before: Host | None) -> None:
-    """Where a stored login goes is for administrators to say: whoever points it at a machine of theirs could read it."""
-    if before is not None and before.address != wanted.address and edit.kept_login(before):
-        raise Refusal(
-            403, "A stored login goes there. Only an administrator may send it elsewhere.", pointer="#/address"
-        )
+    """Where a stored login goes is for administrators to say, who show who they are: whoever points it at a machine of
+    theirs could read it."""
+    aims = False
+    if before is not None and before.address != wanted.address and edit.keeps_login(before):
+        if not access.can(Right.ADMIN):
+            raise Refusal(
+                403, "A stored login goes there. Only an administrator may send it elsewhere.", pointer="#/address"
+            )
+        aims = True
     there = {check.name: check for check in before.checks} if before is not None else {}
     known = dict(store.session().execute(select(Credential.name, Credential.id)).all())
     for number, look in enumerate(wanted.checks or ()):
         if look.credential is None:
             continue
-        if checks.elsewhere(there.get(look.name), look.kind, known.get(look.credential, 0), applying.stored(look)):
+        if not checks.aims(there.get(look.name), look.kind, known.get(look.credential, 0), applying.stored(look)):
+            continue
+        if not access.can(Right.ADMIN):
             raise Refusal(
                 403,
                 "Only an administrator may change where a stored login goes.",
                 pointer=f"#/checks/{number}/credential",
             )
+        aims = True
+    if aims:
+        grave()
+
+
+def _own(wanted: Machine, before: Host | None) -> None:
+    """What Pantau's own machine is asked is for administrators to say: what listens there trusts whoever is on it."""
+    if access.can(Right.ADMIN) or not addresses.own(wanted.address):
+        return
+    moved = before is None or before.address != wanted.address
+    there = {check.name: check for check in before.checks} if before is not None else {}
+    looks = {look.name or look.kind: look for look in wanted.checks or ()}
+    if moved or any(_differs(there.get(name), look) for name, look in looks.items()):
+        raise Refusal(
+            403,
+            "This is the machine Pantau runs on. Only an administrator may have it watched.",
+            pointer="#/address" if moved else "#/checks",
+        )
+
+
+def _differs(check: Check | None, look: Look) -> bool:
+    return check is None or (check.kind, check.options) != (look.kind, applying.stored(look))
 
 
 def _entry(host: Host) -> MachineEntry:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from domain.tokens import SCOPES
+from domain.tokens import LOGINS, SCOPES
 from webui.api.layer import JSON, Operation
 from webui.api.problems import Problem
 from webui.api.repeat import HEADER, REPLAYED
@@ -85,6 +85,11 @@ def scopes(one: Operation) -> list[str]:
     return [name for name, rights in SCOPES.items() if one.right is None or one.right in rights]
 
 
+def _besides(one: Operation) -> str:
+    """What else it takes, as the end of a sentence."""
+    return f" that has the scope {LOGINS} besides; a person has shown lately who they are" if one.grave else ""
+
+
 def _scopes() -> str:
     said = "; ".join(
         f"`{name}`: {', '.join(sorted(right.value for right in rights))}" for name, rights in SCOPES.items()
@@ -99,7 +104,7 @@ def _operation(one: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
         "operationId": one.name,
         "tags": [one.tag],
         "summary": summary.rstrip("."),
-        "description": f"{more.strip()}\n\n{right}or a token of scope {' or '.join(scopes(one))}.".strip(),
+        "description": f"{more.strip()}\n\n{right}or a token of scope {' or '.join(scopes(one))}{_besides(one)}.".strip(),
         "parameters": [*_places(one), *_query(one), *_headers(one)],
         "responses": _answers(one, refs),
     }

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from flask import abort
+from flask import abort, g
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from domain.inventory import Membership
 from domain.inventory import Person as Row
 from domain.rights import Right
-from domain.tokens import ApiToken
+from domain.tokens import ACCOUNT, ApiToken
 from webui import access, bearer, store
 from webui.api.layer import Routes
 from webui.api.shapes import Model, Named, Page, Paged, after, page
@@ -77,16 +77,16 @@ def me() -> Me:
 
 @routes.get("/me/tokens", None)
 def tokens() -> Tokens:
-    """Your tokens."""
-    return Tokens(items=[_token(row) for row in bearer.alive(store.session(), access.person().id)])
+    """Your tokens; by a token without the scope `admin` this very one alone."""
+    return Tokens(items=[_token(row) for row in bearer.alive(store.session(), access.person().id) if _reaches(row)])
 
 
 @routes.delete("/me/tokens/{token_id}", None)
 def revoke(token_id: int) -> None:
-    """Revoke one of your tokens; this very one, too."""
+    """Revoke one of your tokens; this very one, too. A token without the scope `admin` revokes itself alone."""
     own = select(ApiToken).where(ApiToken.id == token_id, ApiToken.person_id == access.person().id)
     row = store.session().scalar(own.where(ApiToken.revoked_at.is_(None)).with_for_update())
-    if row is None:
+    if row is None or not _reaches(row):
         abort(404)
     bearer.revoke(store.session(), row)
 
@@ -106,6 +106,12 @@ def show(person_id: int) -> Person:
     if found is None:
         abort(404)
     return _person(found)
+
+
+def _reaches(row: ApiToken) -> bool:
+    """Whether this request may know of this token of its person, and end it."""
+    shown: ApiToken | None = g.get("token")
+    return shown is None or shown.id == row.id or ACCOUNT in shown.scopes
 
 
 def _person(row: Row) -> Person:
