@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from config import vault
 from domain.clock import now
 from domain.inventory import Check, Credential, Host, Person
 from domain.inventory import Session as Opened
@@ -183,6 +184,8 @@ def stored(session: Session) -> tuple[Host, Credential]:
 
 def test_only_a_token_made_for_it_says_where_a_stored_login_goes(app: Flask, session: Session, person: Person) -> None:
     host, _ = stored(session)
+    settings = app.config["PANTAU"]
+    vault.create(settings.vault_key, settings.vault_public)
     look = {"kind": "ssh", "name": "SSH", "credential": "watcher"}
     aimed: list[tuple[str, str, dict[str, object]]] = [
         ("POST", "/machines", {"name": "mine", "address": "10.9.9.9", "checks": [look]}),
