@@ -310,7 +310,7 @@ def test_a_redirect_to_no_single_machine_is_not_followed(keep: Keep, to: str) ->
 @pytest.mark.parametrize("to", ["http://2852039166/", "http://0xa9fea9fe/", "http://0251.0376.0251.0376/"])
 def test_an_address_in_disguise_is_judged_by_what_it_resolves_to(keep: Keep, to: str) -> None:
     with web(redirect(to)) as peer:
-        failed(look(keep, peer.port), FailureKind.UNTRUSTED, "169.254.169.254")
+        failed(look(keep, peer.port), FailureKind.UNSUPPORTED, "169.254.169.254", "not resolvable")
 
 
 @pytest.mark.parametrize(
