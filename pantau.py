@@ -713,6 +713,7 @@ def rotate_vault(context: click.Context) -> None:
 
     from config.vault import VaultError
     from poller import rotation
+    from webui import rekeying
 
     settings = settings_from(context)
     open_database(settings).dispose()
@@ -722,6 +723,7 @@ def rotate_vault(context: click.Context) -> None:
             connection.execute("select set_config('pantau.actor', %s, false)", [_actor().as_json()])
             for ring in rotation.rings(settings):
                 lost += rotation.rotate(connection, ring, lambda text: click.echo(f"Pantau: {text}")).lost
+            lost += rekeying.rotate(connection, settings.web_key, lambda text: click.echo(f"Pantau: {text}"))
     except (VaultError, OSError) as error:
         stop(error)
     click.echo("Keep copies of the new key files. Copies of the old ones are needed for backups made before now alone.")
@@ -736,6 +738,7 @@ def check_vault(context: click.Context) -> None:
 
     from config import vault as keys
     from poller import rotation
+    from webui import rekeying
 
     settings = settings_from(context)
     open_database(settings).dispose()
@@ -744,6 +747,7 @@ def check_vault(context: click.Context) -> None:
         with database_line(settings, autocommit=True) as connection:
             for ring in rotation.rings(settings):
                 lost += rotation.lost(connection, ring, keys.opener(ring.key))
+            lost += rekeying.lost(connection, settings.web_key)
     except (keys.VaultError, OSError) as error:
         stop(error)
     if lost:
