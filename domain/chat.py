@@ -22,6 +22,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
+    TextClause,
     UniqueConstraint,
     exists,
     func,
@@ -170,6 +171,12 @@ select p.id from person p, thread t where t.id = %(thread)s and p.active and cas
    where b.incident_id = t.incident_id))) end
 """
 """SQL: everybody who may read and write in a thread; the same rule as `theirs`, asked from the other side."""
+
+
+def heard_by(thread_id: int) -> TextClause:
+    """HEARS as a subquery: the ids of everybody who may read and write in that thread."""
+    return text(HEARS.replace("%(thread)s", ":thread")).bindparams(thread=thread_id)
+
 
 _LINE = """
 insert into message (thread_id, kind, detail) select id, 'line', %s::jsonb from thread

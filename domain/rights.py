@@ -19,6 +19,8 @@ class Right(StrEnum):
     """Have them looked at now."""
     EDIT = "edit"
     """Add, change and remove machines, their checks and limits."""
+    TALK = "talk"
+    """Say something in the threads one may read."""
     ASK = "ask"
     """Ask for an action, such as a restart."""
     APPROVE = "approve"
@@ -27,15 +29,15 @@ class Right(StrEnum):
     """Run the installation: people, credentials, channels, everything."""
 
 
-_CHARGE = frozenset({Right.SEE, Right.HANDLE, Right.MAINTAIN, Right.LOOK, Right.ASK})
+_CHARGE = frozenset({Right.SEE, Right.TALK, Right.HANDLE, Right.MAINTAIN, Right.LOOK, Right.ASK})
 OF: Mapping[str, frozenset[Right]] = {
     "admin": frozenset(Right) - {Right.APPROVE},
     "operator": _CHARGE | {Right.EDIT},
     "pic": _CHARGE,
     "deputy": _CHARGE,
-    "approver": frozenset({Right.SEE, Right.APPROVE}),
-    "staff": frozenset({Right.SEE, Right.HANDLE}),
-    "viewer": frozenset({Right.SEE}),
+    "approver": frozenset({Right.SEE, Right.TALK, Right.APPROVE}),
+    "staff": frozenset({Right.SEE, Right.TALK, Right.HANDLE}),
+    "viewer": frozenset({Right.SEE, Right.TALK}),
     "none": frozenset(),
 }
 """What each role lets its holder do. To run everything is not to agree to everything: an administrator who is to

@@ -17,7 +17,7 @@ PREFIX = "pantau_"
 """What every token begins with, so that one that was published by mistake is found by whoever scans for such."""
 LASTS = timedelta(days=90)
 LONGEST = timedelta(days=366)
-_HANDLE = frozenset({Right.SEE, Right.HANDLE, Right.MAINTAIN, Right.LOOK, Right.ASK})
+_HANDLE = frozenset({Right.SEE, Right.TALK, Right.HANDLE, Right.MAINTAIN, Right.LOOK, Right.ASK})
 SCOPES: Mapping[str, frozenset[Right]] = {
     "read": frozenset({Right.SEE}),
     "handle": _HANDLE,

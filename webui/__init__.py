@@ -17,6 +17,7 @@ from webui import (
     auditing,
     causes,
     channels,
+    chat,
     checks,
     cookies,
     credentials,
@@ -83,6 +84,7 @@ BLUEPRINTS = (
     machines.blueprint,
     stream.blueprint,
     incidents.blueprint,
+    chat.blueprint,
     maintenance.blueprint,
     outages.blueprint,
     topology.blueprint,
@@ -160,4 +162,10 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
 
 def _known() -> dict[str, Any]:
     """What every template may use beside its own."""
-    return {"person": g.get("person"), "more_pages": menu.groups, "dead_letters": menu.dead_letters}
+    return {
+        "person": g.get("person"),
+        "more_pages": menu.groups,
+        "dead_letters": menu.dead_letters,
+        "chat_unread": chat.total,
+        "chat_waiting": chat.waiting,
+    }

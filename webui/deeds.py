@@ -66,6 +66,8 @@ SENTENCES = {
     "addition.undone": lazy_gettext("%(who)s took back machines that were added together"),
     "apply.done": lazy_gettext("%(who)s applied a configuration document"),
     "audit.exported": lazy_gettext("%(who)s took this record out as a table"),
+    "chat.edited": lazy_gettext("%(who)s put a message in %(on)s into other words"),
+    "chat.taken_back": lazy_gettext("%(who)s took a message in %(on)s back"),
     "credential.first_use": lazy_gettext("The credential %(on)s was used at %(machine)s for the first time"),
     "credential.key_made": lazy_gettext("%(who)s had an SSH key made: %(on)s"),
     "credential.tested": lazy_gettext("%(who)s tried the credential %(on)s at %(machine)s"),
@@ -144,11 +146,13 @@ PAGES = {
     "policy": ("policies.edit", "policy_id"),
     "rota": ("rotas.edit", "rota_id"),
     "site": ("sites.show", "site_id"),
+    "thread": ("chat.show", "thread_id"),
 }
 NUMBERED = {
     "addition": lazy_gettext("addition %(id)s"),
     "incident": lazy_gettext("incident %(id)s"),
     "route": lazy_gettext("address %(id)s"),
+    "thread": lazy_gettext("thread %(id)s"),
     "token": lazy_gettext("token %(id)s"),
 }
 """What has a number and no name."""

@@ -92,6 +92,7 @@ COLUMNS = {
     "longitude": lazy_gettext("Longitude"),
     "made_by": lazy_gettext("Made by"),
     "measure": lazy_gettext("Measure"),
+    "message": lazy_gettext("Message"),
     "minutes": lazy_gettext("Recorded for"),
     "muted_until": lazy_gettext("Silent until"),
     "name": lazy_gettext("Name"),

@@ -47,6 +47,8 @@ def install(app: Flask) -> None:
         moment=moment,
         clock=clock,
         second=second,
+        date=date,
+        hour=hour,
         ago=ago,
         when=when,
         span=span,
@@ -102,6 +104,18 @@ def clock(at: datetime) -> str:
 def second(at: datetime) -> str:
     """The moment to the second, in digits that line up: `2026-11-21 09:12:05`."""
     return at.astimezone(ZoneInfo(str(get_timezone()))).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def date(at: datetime) -> str:
+    """The day: `Saturday, 21 November 2026`."""
+    zone = ZoneInfo(str(get_timezone()))
+    return str(dates.format_date(at.astimezone(zone), "full", locale=locale()))
+
+
+def hour(at: datetime) -> str:
+    """The time of day: `09:12`, where the day stands above it."""
+    zone, own = ZoneInfo(str(get_timezone())), locale()
+    return str(dates.format_datetime(at, CLOCK.get(own.language, CLOCK["en"]).split()[-1], tzinfo=zone, locale=own))
 
 
 def ago(at: datetime) -> str:

@@ -15,10 +15,12 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from domain.chat import Message, Picture, Thread
 from domain.clock import now
 from domain.identity import Portrait
 from domain.inventory import (
@@ -104,14 +106,19 @@ def settle(session: Session) -> Town:
                 person_id=keeper.id, name="x", hash=hashlib.sha256(name.encode()).digest(), hint="x", scopes=["read"],
                 expires_at=now() + timedelta(days=1),
             ),
+            "message_id": Message(author_id=keeper.id, author=keeper.name, client="12345678", body="x", thread_id=session.scalars(select(Thread.id).where(Thread.division_id == division.id)).one()),
             "portrait": Portrait(person_id=keeper.id, stamp="x", image=b"x"),
         }  # fmt: skip
         session.add_all(rows.values())
+        session.flush()
+        shot = Picture(message_id=rows["message_id"].id, width=1, height=1, image=b"x")
+        session.add(shot)
         session.flush()
         made.of[name] = PLAIN | {key: str(row.id) for key, row in rows.items() if key != "portrait"}
         made.of[name] |= {
             "host_id": str(host.id), "check_id": str(host.checks[0].id), "site_id": str(site.id),
             "division_id": str(division.id), "person_id": str(keeper.id), "threshold_id": str(host.thresholds[0].id),
+            "thread_id": str(rows["message_id"].thread_id), "picture_id": str(shot.id),
             "owner_id": str(division.id), "group_id": str(host.groups[0].id), "limit_id": str(host.thresholds[0].id),
         }  # fmt: skip
         for who, (home, role) in CAST.items():

@@ -74,14 +74,34 @@ if (pulse) {
   document.addEventListener("visibilitychange", pantau.beat);
 }
 
+// ---- how many messages are not read, in the bar: more by so many, or (by null) so many
+pantau.unread = (more, exactly = null) => {
+  for (const mark of document.querySelectorAll("[data-unread]")) {
+    const now = exactly ?? Number(mark.dataset.unread) + more;
+    mark.dataset.unread = String(now);
+    mark.firstElementChild.textContent = now > 99 ? "99+" : String(now);
+    mark.hidden = now < 1;
+  }
+};
+document.addEventListener("pantau:said", (event) => { // a list of threads is drawn anew
+  if (event.detail.new && document.querySelector('[data-live="threads"]')) pantau.refresh().catch(() => {});
+});
+
 // ---- events: the server says when something changed; the heartbeat above is what remains where no stream gets through
 const said = document.body.dataset.events;
 let stream = null;
 const listen = () => {
-  if (document.hidden || !document.querySelector("[data-live]")) { stream?.close(); stream = null; return; } // a hidden page holds no line
+  if (document.hidden || !document.querySelector("[data-live], [data-chat]")) { stream?.close(); stream = null; return; } // a hidden page holds no line
   if (stream) return;
-  stream = new EventSource(`${said}?topic=${encodeURIComponent(document.body.dataset.topic)}`);
-  stream.addEventListener("changed", async () => {
+  stream = new EventSource(`${said}?topic=${encodeURIComponent(document.body.dataset.topic)}&topic=chats`);
+  stream.addEventListener("open", () => document.dispatchEvent(new CustomEvent("pantau:listening")));
+  stream.addEventListener("chat", (event) => {
+    const said = JSON.parse(event.data), here = document.querySelector("[data-chat]")?.dataset.chat;
+    if (said.new && String(said.author) !== document.body.dataset.person && String(said.thread) !== here) pantau.unread(1);
+    document.dispatchEvent(new CustomEvent("pantau:said", { detail: said }));
+  });
+  stream.addEventListener("changed", async (event) => {
+    if (event.data.startsWith("chat:")) { document.dispatchEvent(new CustomEvent("pantau:listening")); return; }
     try { await pantau.refresh(); heard = Date.now(); tell(false); } catch { /* the heartbeat tells */ }
   });
   stream.addEventListener("ended", () => { stream.close(); location.reload(); }); // logged out elsewhere
@@ -108,7 +128,7 @@ document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 
-// ---- keyboard: / search, g h home, g m machines, g i incidents, j k rows, Esc closes, and a page's own letters (data-key)
+// ---- keyboard: / search, g h home, g m machines, g i incidents, g c chat, j k rows, Esc closes, and a page's own letters (data-key)
 let before = "";
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
@@ -123,6 +143,7 @@ document.addEventListener("keydown", (event) => {
   else if (pressed === "gh") document.querySelector(".nav a")?.click();
   else if (pressed === "gm") document.querySelectorAll(".nav a")[1]?.click();
   else if (pressed === "gi") document.querySelectorAll(".nav a")[2]?.click();
+  else if (pressed === "gc") document.querySelectorAll(".nav a")[3]?.click();
   else if (pressed === "j") links[Math.min(at + 1, links.length - 1)]?.focus();
   else if (pressed === "k") links[Math.max(at - 1, 0)]?.focus();
   else if (/^[a-z]$/.test(pressed) && !event.repeat && !event.shiftKey) document.querySelector(`[data-key="${pressed}"]`)?.click();
