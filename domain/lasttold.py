@@ -25,9 +25,11 @@ STATES = {
     "uplink_lost": "lost",
     "check_problem": "unknown",
 }
-WELL = frozenset({"recovery", "poller_back", "uplink_back"})
+LETTERS = frozenset({"mention"})
+"""What is said to one person and leaves nothing standing: each is told, whatever was told before."""
+WELL = frozenset({"recovery", "poller_back", "uplink_back"}) | LETTERS
 UNWANTED = "recoveries are not wanted here"
-HIDDEN = "this machine is not theirs to see any more"
+HIDDEN = "what it is about is not theirs to see any more"
 STOPPED = frozenset({"problem", "check_problem", "reminder", "flap_start", "digest"})
 """What an acknowledgement stops: it is in hand."""
 
@@ -166,6 +168,8 @@ def _folded(
 def _needless(row: Pending, mark: Marked | None, taste: Taste) -> str:
     """Why this needs no message to this receiver; empty where it does."""
     standing = stands(row.kind, row.state)
+    if row.kind in LETTERS:
+        return ""
     if not standing:
         if mark is None:
             return "its trouble was never told here"

@@ -361,6 +361,7 @@ class Notice(Table):
 
     `kind` is one of domain.routing.NoticeKind; `subject` as in Track, or `poller`. `state` holds since `since`;
     `outage` (s) is how long a problem lasted; `members` are the subjects a digest tells of. With `admins_only` it is about the watching, not about the watched.
+    With a `person_id` it is for that person alone, and no policy is asked: its kind is one of domain.lasttold.LETTERS.
     Append-only; the notifier sets `routed_at` in the transaction that says whom it goes to (domain/deliveries.py).
     """
 
@@ -378,6 +379,7 @@ class Notice(Table):
     outage: Mapped[float | None] = mapped_column(Double)
     members: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'::text[]"))
     admins_only: Mapped[bool] = mapped_column(server_default=text("false"))
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
     routed_at: Mapped[datetime | None]
 
     __table_args__ = (Index(None, "at"), Index("notice_new_idx", "id", postgresql_where=text("routed_at is null")))

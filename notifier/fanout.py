@@ -75,6 +75,9 @@ class _Fan:
 
     def notice(self, row: Row) -> None:
         """Whom it goes to at once, and the later rungs of its ladder."""
+        if row["person_id"] is not None:
+            self._add(row["id"], row["subject"], [row["person_id"]], [], 0)
+            return
         if not stands(row["kind"], row["state"]):
             self._good_news(row)
             return

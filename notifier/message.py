@@ -14,7 +14,7 @@ from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from domain.audience import severity_of
-from domain.lasttold import stands
+from domain.lasttold import LETTERS, stands
 from notifier.channels.base import Action, Fact, Message, Place, Severity
 from notifier.speech import Speech
 from notifier.story import BEHIND, Story
@@ -111,6 +111,8 @@ def _judge(node: nodes.Node, values: Mapping[str, str]) -> None:
 
 def _severity(story: Story) -> Severity:
     standing = stands(story.kind, story.state)
+    if story.kind in LETTERS:
+        return "info"
     if not standing:
         return "good"
     return "critical" if severity_of(standing) == "critical" else "warning"
@@ -144,6 +146,8 @@ def _title(story: Story, speech: Speech) -> str:
     name, what = _name(story, speech), _what(story, speech)
     whole = f"{name}: {what}" if what else name
     match story.kind:
+        case "mention":
+            return speech.gettext("%(who)s names you in the chat", who=story.said.author if story.said else "?")
         case "poller_silent":
             return speech.gettext("Nobody looks: Pantau has stopped watching")
         case "poller_back":
@@ -174,6 +178,8 @@ def _title(story: Story, speech: Speech) -> str:
 
 
 def _text(story: Story, speech: Speech, now: datetime) -> str:
+    if story.kind in LETTERS:
+        return story.said.text if story.said else ""
     lasted = speech.span((now - story.since).total_seconds())
     sentences = []
     if story.kind in ("recovery", "poller_back", "uplink_back") or (
@@ -217,6 +223,9 @@ def _cause(story: Story, speech: Speech) -> str:
 
 
 def _facts(story: Story, speech: Speech, now: datetime) -> list[Fact]:
+    if story.kind in LETTERS:
+        about = Fact(speech.gettext("Machine"), story.name)
+        return [fact for fact in (about, Fact(speech.gettext("At"), speech.moment(story.since))) if fact.value]
     behind = ", ".join(story.names)
     if story.behind > BEHIND:
         behind += " " + speech.gettext("and %(count)s more", count=story.behind - BEHIND)
@@ -251,22 +260,28 @@ def _digest(told: Sequence[Story], reader: Reader, key: str, now: datetime) -> M
     """Many at once: how many are down, how many are well again, and their names."""
     speech = reader.speech
     bad = [story for story in told if stands(story.kind, story.state)]
-    good = [story for story in told if not stands(story.kind, story.state)]
+    letters = [story for story in told if story.kind in LETTERS]
+    good = [story for story in told if story not in bad and story not in letters]
     parts = []
     if bad:
         parts.append(speech.ngettext("%(num)s problem", "%(num)s problems", len(bad)))
     if good:
         parts.append(speech.ngettext("%(num)s well again", "%(num)s well again", len(good)))
-    facts = [Fact(_title(story, speech), speech.moment(story.since)) for story in (*bad, *good)[:BEHIND]]
+    if letters:
+        parts.append(speech.ngettext("%(num)s message for you", "%(num)s messages for you", len(letters)))
+    facts = [Fact(_title(story, speech), speech.moment(story.since)) for story in (*bad, *letters, *good)[:BEHIND]]
     if len(told) > BEHIND:
         facts.append(Fact(speech.gettext("and %(count)s more", count=len(told) - BEHIND), ""))
     names = sorted({_name(story, speech) for story in bad}) or sorted({_name(story, speech) for story in good})
+    names = names or sorted({story.said.author for story in letters if story.said})
     shown = ", ".join(names[:BEHIND])
     if len(names) > BEHIND:
         shown += " " + speech.gettext("and %(count)s more", count=len(names) - BEHIND)
     worst = {_severity(story) for story in told}
-    severity: Severity = "critical" if "critical" in worst else "warning" if "warning" in worst else "good"
-    url = f"{reader.base}/incidents"
+    severity: Severity = (
+        "critical" if "critical" in worst else "warning" if "warning" in worst else "good" if good else "info"
+    )
+    url = f"{reader.base}/{'incidents' if bad or good else 'chat'}"
     return Message(
         key=key, kind="digest", severity=severity, title=", ".join(parts), text=shown[:LONGEST_TEXT],
         at=max(story.at for story in told), language=speech.language, facts=tuple(facts), url=url,
@@ -286,6 +301,8 @@ def _actions(story: Story, speech: Speech, url: str) -> tuple[Action, ...]:
 
 
 def _url(story: Story, reader: Reader) -> str:
+    if story.said is not None:
+        return f"{reader.base}/chat/{story.said.thread}?at={story.said.number}"
     if story.incident is not None:
         return f"{reader.base}/incidents/{story.incident}"
     return f"{reader.base}/machines/{story.host}" if story.host is not None else f"{reader.base}/"

@@ -22,6 +22,7 @@ from psycopg_pool import ConnectionPool
 
 from domain import clock
 from domain.audience import Hours
+from domain.chat import HEARS
 from domain.lasttold import Lately, Marked, Pending, Plan, Taste, plan, stands
 from domain.rights import Right
 from notifier.channels.base import Message, Sent, Undelivered
@@ -38,12 +39,18 @@ AWAY = 0.5
 GIVE_UP = timedelta(hours=24)
 """What could not be delivered for so long is dead."""
 UNMADE = "The message cannot be made; the log says why."
+HEARD = HEARS.replace(
+    "%(thread)s",
+    "(select s.thread_id from message s where s.gone_at is null and s.id = split_part(n.subject, ':', 2)::bigint)",
+)
+"""SQL: who may read what the notice `n` says somebody is named in."""
 OPEN = f"""
 select d.id, d.state, d.due_at, d.attempts, d.unsure, d.made_at, n.id as notice_id, n.kind, n.subject, n.state as n_state,
  n.since, n.at, n.incident_id, n.members, i.closed_at is not null as over,
  i.acknowledged_at is not null and i.acknowledged_at > n.at
   and (i.acknowledged_until is null or i.acknowledged_until > now()) as in_hand,
- p.id is not null and not coalesce({reach(Right.SEE, "h", "p.id")}, false) as hidden
+ case when n.kind = 'mention' then r.person_id not in ({HEARD}) else
+ p.id is not null and not coalesce({reach(Right.SEE, "h", "p.id")}, false) end as hidden
 from delivery d join notice n on n.id = d.notice_id left join incident i on i.id = n.incident_id
 join route r on r.id = d.route_id left join person p on p.id = r.person_id left join host h on h.id = n.host_id
 where d.route_id = %s and d.state in ('waiting', 'sending') order by d.id for update of d

@@ -30,12 +30,24 @@ select n.id, n.kind, n.subject, n.state, n.since, n.at, n.outage, n.incident_id,
  (select array_agg(x.name order by x.name) from (select bh.name from incident_member m join host bh on bh.id = m.host_id
   where m.incident_id = n.incident_id and m.until is null and {SEES.format("bh")} order by bh.name limit %(most)s) x) as names,
  (select array_agg(ph.name order by ph.name) from host_parent hp join host ph on ph.id = hp.parent_id
-  where hp.host_id = n.host_id and {SEES.format("ph")}) as parents
+  where hp.host_id = n.host_id and {SEES.format("ph")}) as parents,
+ say.thread_id, say.number, say.author, say.body
 from notice n left join host h on h.id = n.host_id left join host_check hc on hc.id = n.check_id
 left join division dv on dv.id = h.division_id left join site s on s.id = h.site_id
+left join message say on say.id = case when n.kind = 'mention' then split_part(n.subject, ':', 2)::bigint end
 left join incident i on i.id = n.incident_id left join person owner on owner.id = i.owner_id
 where n.id = any(%(ids)s) order by n.id
 """  # noqa: S608 - our own words
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What somebody said in a thread: `text` may be empty where it is a picture or a chart."""
+
+    thread: int
+    number: int
+    author: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,7 @@ class Story:
     behind: int
     names: tuple[str, ...]
     parents: tuple[str, ...]
+    said: Quote | None = None
 
     @property
     def measure(self) -> str:
@@ -91,4 +104,5 @@ def _story(row: dict[str, Any]) -> Story:
         row["division"] or "", row["site"] or "", row["site_address"] or "", row["latitude"], row["longitude"],
         row["cause"] or "", row["owner"] or "", row["note"] or "", row["closing"] or "", row["runbook"] or "",
         row["behind"] or 0, tuple(row["names"] or ()), tuple(row["parents"] or ()),
+        Quote(row["thread_id"], row["number"], row["author"], row["body"]) if row["thread_id"] is not None else None,
     )  # fmt: skip

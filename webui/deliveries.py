@@ -41,6 +41,7 @@ KINDS = {
     "uplink_lost": lazy_gettext("own line gone"),
     "uplink_back": lazy_gettext("own line back"),
     "digest": lazy_gettext("digest"),
+    "mention": lazy_gettext("named in the chat"),
 }
 """Kinds of notices (domain.routing.NoticeKind) as people call them."""
 

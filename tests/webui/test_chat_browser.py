@@ -195,7 +195,7 @@ def test_it_works_without_any_script(browse: OpenBrowser, thread: int, session: 
         expect(plain.locator(".says .words")).to_have_text(["No script here"])
         plain.locator("#charted").click()
         expect(plain.locator("figure.hour")).to_be_visible()
-        plain.locator(".mine .change a").first.click()
+        plain.locator(".mine a.change").first.click()
         plain.fill("#text", "No script at all")
         plain.locator("form .primary").first.click()
         expect(plain.locator(".says .words").first).to_have_text("No script at all")

@@ -102,10 +102,11 @@
     told = seen;
     const body = new URLSearchParams({ number: String(told), csrf: pantau.token() });
     try {
-      const answer = await fetch(said.read, { method: "POST", body, headers: { Accept: "application/json" } });
+      const answer = await fetch(said.read, { method: "POST", body, headers: { Accept: "application/json" }, keepalive: true });
       if (answer.ok) pantau.unread(0, (await answer.json()).unread);
     } catch { told = 0; }
   };
+  addEventListener("pagehide", report);
   addEventListener("scroll", look, { passive: true });
   document.addEventListener("visibilitychange", look);
   pill.addEventListener("click", () => { down(); look(); });
