@@ -48,9 +48,9 @@ IDENTITY = (
 )
 """What people log in with."""
 TALKED = {
-    "web": {"thread": READ, "message": "select, insert, update", "picture": WRITE, "mention": ADD, "seen": WRITE},
+    "web": {"thread": READ, "message": "select, insert, update", "picture": WRITE, "mention": ADD, "seen": WRITE, "joint": DROP},
     "poller": {"thread": READ, "message": "select, insert, delete"},
-    "notifier": {"thread": READ, "message": ADD, "mention": "select, insert, update", "picture": READ},
+    "notifier": {"thread": READ, "message": ADD, "mention": "select, insert, update", "picture": READ, "joint": WRITE},
 }
 """What people say to each other. Threads are made, and messages get their place, by the database itself."""
 KEPT = "select, insert, update"

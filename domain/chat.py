@@ -9,6 +9,8 @@ nobody who remembers how far they have read misses what was on its way.
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -41,8 +43,12 @@ from domain.table import Table
 
 LONGEST = 4000
 """Characters of one message."""
+MENTIONS = 20
+"""People named in one message at most."""
 CLIENT = 64
 """Characters of the name a sender gives to a message."""
+NAME = re.compile(r"(?<![\w.@+-])@([a-z0-9](?:[a-z0-9._@+-]*[a-z0-9])?)", re.IGNORECASE)
+"""Somebody named in a message: @ and what they log in with."""
 LINES = 1000
 """Bytes of a line's detail, about: it is a few names and numbers."""
 
@@ -144,6 +150,39 @@ class Seen(Table):
     thread_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("thread.id", ondelete="CASCADE"), primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), primary_key=True, index=True)
     number: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+
+
+class Joint(Table):
+    """A thread and a Telegram chat that are one: what is said in either is read in both (notifier/relay.py).
+
+    `chat` and `topic` are as in the channel's Address; `title` is who brought the code. All up to `sent` was sent on;
+    `trouble` says why the last of it could not be.
+    """
+
+    __tablename__ = "joint"
+
+    thread_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("thread.id", ondelete="CASCADE"), primary_key=True)
+    channel_id: Mapped[int] = mapped_column(ForeignKey("channel.id", ondelete="CASCADE"))
+    chat: Mapped[str]
+    topic: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    title: Mapped[str] = mapped_column(server_default="")
+    sent: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    trouble: Mapped[str] = mapped_column(server_default="")
+    made_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (UniqueConstraint("channel_id", "chat", "topic"),)
+
+
+def plain(body: str) -> str:
+    """What is kept of a text: what cannot be seen is left out, but for what joins letters and emoji."""
+    lines = body.replace("\r\n", "\n").strip()
+    return "".join(c for c in lines if c in "\n\t\u200c\u200d" or unicodedata.category(c)[0] != "C").strip()
+
+
+def named(body: str) -> set[str]:
+    """Whom a text names, by what they log in with, in small letters; whether they exist is another question."""
+    return {hit[1].lower() for hit in NAME.finditer(body)}
 
 
 def theirs(person: Person) -> ColumnElement[bool]:

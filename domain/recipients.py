@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, LargeBinary, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -81,7 +91,10 @@ class Route(Table):
 
 
 class Linking(Table):
-    """A code by which somebody shows that a chat is theirs. `code` is the SHA-256 (hex) of what they type there."""
+    """A code by which somebody shows that a chat is theirs. `code` is the SHA-256 (hex) of what they type there.
+
+    With a `thread_id` it joins that thread to the chat where it is typed (domain.chat.Joint), and is nobody's address.
+    """
 
     __tablename__ = "linking"
 
@@ -89,6 +102,7 @@ class Linking(Table):
     channel_id: Mapped[int] = mapped_column(ForeignKey("channel.id", ondelete="CASCADE"))
     person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     made_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    thread_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("thread.id", ondelete="CASCADE"))
     expires_at: Mapped[datetime]
 
 

@@ -84,6 +84,16 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """Somebody said something in a group that is no command; `message` is its number in that chat."""
+
+    text: str
+    chat: Chat
+    person: Person
+    message: int
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """The bot was blocked by a person or put out of a group: nothing can be sent to this chat any more."""
 
@@ -98,7 +108,7 @@ class Moved:
     to: str
 
 
-Heard = Linked | Pressed | Asked | Left | Moved
+Heard = Linked | Pressed | Asked | Spoken | Left | Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +256,12 @@ def parse(update: Mapping[str, Any], username: str = "") -> Heard | None:
     return None if person is None else _asked(message, chat, person, username)
 
 
-def _asked(message: Mapping[str, Any], chat: Chat, person: Person, username: str) -> Linked | Asked | None:
+def _asked(message: Mapping[str, Any], chat: Chat, person: Person, username: str) -> Linked | Asked | Spoken | None:
     text = message.get("text")
-    found = re.match(r"/([A-Za-z0-9_]{1,32})(?:@(\w{1,64}))?(?:\s|$)", text) if isinstance(text, str) else None
-    if not isinstance(text, str) or found is None:
+    if not isinstance(text, str) or not text.startswith("/"):
+        return _spoken(message, chat, person)
+    found = re.match(r"/([A-Za-z0-9_]{1,32})(?:@(\w{1,64}))?(?:\s|$)", text)
+    if found is None:
         return None
     if found[2] and username and found[2].lower() != username.lower():
         return None
@@ -260,6 +272,14 @@ def _asked(message: Mapping[str, Any], chat: Chat, person: Person, username: str
     at = _number(message.get("date")) or 0
     when = datetime.fromtimestamp(min(max(at, 0), 2**33), UTC)
     return Asked(command, said, chat, person, _number(message.get("message_id")) or 0, when)
+
+
+def _spoken(message: Mapping[str, Any], chat: Chat, person: Person) -> Spoken | None:
+    """Words in a group, or those under a picture; what is said to the bot alone is no talk."""
+    text, number = message.get("text", message.get("caption")), _number(message.get("message_id"))
+    if chat.private or number is None or not isinstance(text, str) or not text.strip():
+        return None
+    return Spoken(text[:LIMIT], chat, person, number)
 
 
 def _pressed(query: Mapping[str, Any]) -> Pressed | None:

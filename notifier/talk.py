@@ -22,7 +22,8 @@ from psycopg_pool import ConnectionPool
 from config.settings import Settings
 from domain import audit, clock, fingerprint
 from domain.rights import Right
-from notifier.bot import Asked, Bot, Chat, Heard, Left, Linked, Moved, Person, Pressed
+from notifier import relay
+from notifier.bot import Asked, Bot, Chat, Heard, Left, Linked, Moved, Person, Pressed, Spoken
 from notifier.channels.base import Undelivered
 from notifier.house import house, reach
 from notifier.speech import Speech
@@ -89,12 +90,18 @@ class Talk:
                     self._press(cursor, heard)
                 case Asked():
                     self._answer(cursor, heard)
+                case Spoken():
+                    relay.hear(cursor, self._channel, heard)
                 case Left():
                     self._left(cursor, heard.chat)
                 case Moved():
                     cursor.execute(
                         "update route set address = jsonb_set(address, '{chat}', to_jsonb(%s::text))"
                         " where channel_id = %s and address ->> 'chat' = %s",
+                        [heard.to, self._channel, heard.chat.number],
+                    )
+                    cursor.execute(
+                        "update joint set chat = %s where channel_id = %s and chat = %s",
                         [heard.to, self._channel, heard.chat.number],
                     )
 
@@ -127,6 +134,9 @@ class Talk:
             self._wrong[heard.person.number] += 1
             self._bot.say(heard.chat, speech.gettext("This code is not known, or too old. Make a new one in Pantau."))
             return
+        if found["thread_id"] is not None:
+            self._join(cursor, found, heard, speech)
+            return
         if found["person_id"] is not None and not heard.chat.private:
             self._bot.say(
                 heard.chat, speech.gettext("This code is for a chat with me alone. Open one and send it there.")
@@ -147,11 +157,25 @@ class Talk:
             heard.chat, speech.gettext("Linked. Pantau tells you here from now on; /help says what you can ask.")
         )
 
+    def _join(self, cursor: Cursor[Any], found: Row, heard: Linked, speech: Speech) -> None:
+        """A code from a thread's page: the thread goes on in this group from now on."""
+        if heard.chat.private:
+            self._bot.say(heard.chat, speech.gettext("This code is for a group. Put me into one and send it there."))
+            return
+        cursor.execute("delete from linking where code = %s", [found["code"]])
+        joined = relay.join(cursor, found, self._channel, heard)
+        cursor.connection.commit()
+        said = speech.gettext("Joined: what is said here is read in Pantau as well, and what is said there here.")
+        if not joined:
+            said = speech.gettext("This chat is joined to another thread of Pantau already. Part it there first.")
+        self._bot.say(heard.chat, said)
+
     def _left(self, cursor: Cursor[Any], chat: Chat) -> None:
         cursor.execute(
             "update route set gone_at = %s where channel_id = %s and address ->> 'chat' = %s and gone_at is null",
             [clock.now(), self._channel, chat.number],
         )
+        cursor.execute("delete from joint where channel_id = %s and chat = %s", [self._channel, chat.number])
 
     # ---- buttons
 

@@ -14,6 +14,7 @@ from psycopg_pool import ConnectionPool
 
 from config.settings import Settings
 from config.vault import Opener, VaultError, place
+from notifier import relay
 from notifier.bot import Bot
 from notifier.channels.base import Undelivered
 from notifier.channels.telegram import Options
@@ -22,6 +23,8 @@ from notifier.talk import Talk, menu
 from probes.base import Keep
 
 _log = logging.getLogger("notifier")
+ON = 1.0
+"""Seconds between two looks at what is to be sent on."""
 PAUSE, LONGEST = 5.0, 300.0
 """Seconds after a first failure until the next try, doubled up to the longest."""
 Key = tuple[int, str, bytes]
@@ -48,6 +51,7 @@ class Talks:
         for key in wanted.keys() - self._running.keys():
             stop = self._running[key] = threading.Event()
             threading.Thread(target=self._listen, args=(wanted[key], stop), name="bot", daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(wanted[key], stop), name="relay", daemon=True).start()
 
     def stop(self) -> None:
         """Listen no more."""
@@ -55,13 +59,34 @@ class Talks:
             stop.set()
         self._running.clear()
 
-    def _listen(self, row: dict[str, Any], stop: threading.Event) -> None:
-        pause = PAUSE
+    def _pass_on(self, row: dict[str, Any], stop: threading.Event) -> None:
+        """Send on what is said in threads that are joined to chats of this bot."""
+        pause, bot = PAUSE, self._bot(row)
+        while bot is not None and not stop.wait(ON):
+            try:
+                while relay.send_on(self._pool, bot, row["id"], self._settings.home()) and not stop.is_set():
+                    pass
+                pause = PAUSE
+            except (Undelivered, psycopg.Error) as error:
+                _log.warning("What is said does not go on to Telegram: %s", error)
+                stop.wait(getattr(error, "retry_after", None) or pause)
+                pause = min(LONGEST, pause * 2)
+            except Exception:  # noqa: BLE001 - the border of one round: a strange message must not silence the rest
+                _log.exception("What is said cannot be sent on to Telegram.")
+                stop.wait(LONGEST)
+
+    def _bot(self, row: dict[str, Any]) -> Bot | None:
+        """The bot of a channel; None where its token cannot be had."""
         try:
             secret = json.loads(self._opener.open(bytes(row["sealed"]), place("channel", row["id"], row["seal_id"])))
-            bot = Bot(str(secret.get("token", "")), self._keep, Options(**row["options"]).api)
+            return Bot(str(secret.get("token", "")), self._keep, Options(**row["options"]).api)
         except (VaultError, ValueError, TypeError) as error:
             _log.error("The bot cannot listen: %s", error)
+            return None
+
+    def _listen(self, row: dict[str, Any], stop: threading.Event) -> None:
+        pause, bot = PAUSE, self._bot(row)
+        if bot is None:
             return
         talk, greeted = Talk(self._pool, bot, row["id"], self._settings), False
         while not stop.is_set():

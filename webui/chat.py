@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as Plain
 from domain.chat import LONGEST, Message, Picture, Thread
 from domain.inventory import Host
 from domain.records import Incident
-from webui import access, charted, saying, store, talking, threads, uploads
+from webui import access, charted, joints, saying, store, talking, threads, uploads
 from webui.handling import Refused
 
 blueprint = Blueprint("chat", __name__, url_prefix="/chat")
@@ -237,6 +237,7 @@ def _page(place: threads.Place, body: str = "", wrong: str = "") -> str:
         longest=LONGEST,
         machine=_machine(place.row),
         me=access.person().id,
+        joint=joints.of(place.id),
         **talking.parts(),
     )
 

@@ -6,7 +6,6 @@ Each function changes rows in the session of the request and leaves committing t
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from domain.chat import CLIENT, LONGEST, Mention, Message, Picture
+from domain.chat import CLIENT, LONGEST, MENTIONS, Mention, Message, Picture, named, plain
 from domain.clock import now
 from domain.inventory import Person
 from webui import access, audited, drawn, store, threads
@@ -29,7 +28,6 @@ MINUTE, BUSY = timedelta(minutes=1), 60
 """So many messages of one person in so long are enough."""
 LARGEST, PICTURES = 5 << 20, 4
 """Bytes of one picture as it is sent; pictures of one message."""
-MENTIONS = 20
 
 
 def say(
@@ -107,10 +105,8 @@ def _sent(client: str) -> Message | None:
 
 
 def _checked(body: str, more: bool) -> str:
-    """What is kept of a text. What cannot be seen is left out, but for what joins letters and emoji."""
-    text = "".join(
-        c for c in body.replace("\r\n", "\n").strip() if c in "\n\t\u200c\u200d" or unicodedata.category(c)[0] != "C"
-    ).strip()
+    """What is kept of a text; where there is nothing to it, there is to be more than the text."""
+    text = plain(body)
     if not text and not more:
         raise Refused(gettext("Please write something first."))
     if len(text) > LONGEST:
@@ -147,7 +143,7 @@ def _has_picture(message: Message) -> bool:
 
 def _name(thread_id: int, message_id: int, text: str) -> None:
     """Keep whom the text names, of those who may read it; nobody is told twice."""
-    logins = {hit[1].lower() for hit in threads.NAME.finditer(text)}
+    logins = named(text)
     if not logins:
         return
     told = [id for id, login, _ in threads.people(thread_id) if login in logins][:MENTIONS]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
-from domain.chat import Mention, Message, Picture, Seen, Thread, heard_by, theirs
+from domain.chat import NAME, Mention, Message, Picture, Seen, Thread, heard_by, theirs
 from domain.clock import now
 from domain.inventory import Division, Host, Person
 from webui import access, store, trouble
@@ -26,8 +25,6 @@ FOUND = 50
 UNREAD_FOR = timedelta(days=30)
 """What is older and not read is no call to read it any more."""
 MOST_UNREAD = 100
-NAME = re.compile(r"(?<![\w.@+-])@([a-z0-9](?:[a-z0-9._@+-]*[a-z0-9])?)", re.IGNORECASE)
-"""Somebody named in a message: @ and what they log in with."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,10 @@ from flask import Flask
 from webui import api
 
 DONE_BY: dict[str, tuple[str, ...]] = {
+    "chat.edit": ("talk.edit",),
+    "chat.read": ("talk.read",),
+    "chat.remove": ("talk.remove",),
+    "chat.say": ("talk.say",),
     "checks.delete": ("machines.change",),
     "checks.edit": ("machines.change", "looks.test"),
     "checks.new": ("machines.change", "looks.test"),
@@ -75,12 +79,15 @@ LEFT_OUT: dict[str, str] = {
     "channels.delete": SECRETS,
     "channels.edit": SECRETS,
     "channels.new": SECRETS,
+    "chat.chart": "a program reads the numbers themselves",
     "credentials.certify": PROOF,
     "credentials.test": PROOF,
     "entry.demand": RIGHTS,
     "heard.call": "it is for programs itself",
     "hostkeys.accept": "somebody compares the fingerprint with their own eyes",
     "hostkeys.decline": "somebody compares the fingerprint with their own eyes",
+    "joints.make": ADDRESS,
+    "joints.part": ADDRESS,
     "loadtest.begin": "somebody stands at the machine and puts load on it",
     "loadtest.end": "somebody stands at the machine and puts load on it",
     "loadtest.load": "somebody stands at the machine and puts load on it",

@@ -17,11 +17,12 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from domain import chat
+from domain import chat, fingerprint
 from domain.audit import Audit
-from domain.chat import Mention, Message, Picture, Thread
+from domain.chat import Joint, Mention, Message, Picture, Thread
 from domain.clock import now
 from domain.inventory import Division, Host, Membership, Person
+from domain.recipients import Channel, Linking
 from domain.records import Incident
 from tests.webui.cast import Town, Visitor
 from tests.webui.test_matrix import enter
@@ -435,3 +436,29 @@ def test_what_was_not_read_for_long_is_no_call_any_more(
     session.execute(text("update thread set said_at = :at where said > 0"), {"at": now() - timedelta(days=31)})
     session.commit()
     assert 'data-unread="0"' in rina.get("/").text
+
+
+def test_an_administrator_joins_a_thread_to_telegram_by_a_code_and_parts_them(
+    rina: Visitor, budi: Visitor, machine: Host, session: Session, person: Person
+) -> None:
+    thread = of(session, host_id=machine.id)
+    there = f"/chat/{thread}/telegram"
+    assert budi.get(there).status_code == 403
+    assert "no Telegram bot" in rina.get(there).text
+    bot = Channel(kind="telegram", name="bot", options={}, seal_id="1")
+    session.add(bot)
+    session.commit()
+    assert rina.post(there, {"channel": "99"}).status_code == 303
+    page = rina.post(there, {"channel": str(bot.id)})
+    code = re.search(r"/link ([a-z0-9]{5}-[a-z0-9]{5})", page.text)
+    assert code
+    row = session.scalars(select(Linking)).one()
+    assert (row.code, row.thread_id, row.person_id) == (fingerprint.of(code[1]), thread, None)
+    session.add(Joint(thread_id=thread, channel_id=bot.id, chat="-100", title="Budi"))
+    session.commit()
+    assert "also in Telegram" in budi.get(f"/chat/{thread}").text
+    assert rina.post(f"{there}/part", {}, there).status_code == 303
+    page = budi.get(f"/chat/{thread}").text
+    assert "also in Telegram" not in page and "Rina parted this thread from its Telegram chat" in page
+    kinds = set(session.scalars(select(Audit.what).where(Audit.what.like("chat.%"))))
+    assert kinds == {"chat.code", "chat.parted"}

@@ -38,6 +38,13 @@ from domain.tokens import ApiToken
 from tests.webui.cast import PASSWORD, Town, Visitor
 
 ELSEWHERE = {
+    "chat.chart": "a message is its own record; walked by tests/webui/test_chat.py",
+    "chat.edit": "walked by tests/webui/test_chat.py, which needs a message",
+    "chat.read": "how far somebody has read is their own business",
+    "chat.remove": "as chat.edit",
+    "chat.say": "a message is its own record; walked by tests/webui/test_chat.py",
+    "joints.make": "walked by tests/webui/test_chat.py, which needs a bot",
+    "joints.part": "as joints.make",
     "heard.call": "a machine's job reports; no person does anything",
     "passkeys.challenge": "a question to a passkey; what it is answered for is on record",
     "people.appearance": "language and colours; of a person on record as an edit (tests/webui/test_pages.py)",

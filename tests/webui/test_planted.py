@@ -12,8 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 from flask import Flask
 from playwright.sync_api import BrowserContext
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from domain import chat
+from domain.chat import Message, Thread
 from domain.inventory import Person
 from domain.table import Table
 from tests.webui.cast import OpenBrowser, Town
@@ -35,6 +38,7 @@ NOT_TEXT = {
     ("wording", "kind"), ("wording", "language"), ("notice", "kind"), ("notice", "subject"), ("notice", "state"),
     ("metric_set", "parts"), ("latest", "failure_kind"), ("incident", "failure_kind"), ("failure", "kind"), ("host_key", "state"),
     ("host_key", "key"), ("look", "id"), ("look", "kind"), ("delivery", "state"), ("api_token", "scopes"),
+    ("thread", "kind"), ("message", "kind"),
 }  # fmt: skip
 """Texts that are words of our own or that PostgreSQL holds to a form: no machine and no person writes them freely."""
 MOST = 140
@@ -75,10 +79,21 @@ def plant(session: Session) -> int:
     return planted
 
 
+def talk(session: Session, person: Person) -> None:
+    """Something was said about a machine and to the administrators, and something happened."""
+    for thread in session.scalars(select(Thread).where(Thread.kind.in_(("machine", "direct"))).limit(3)):
+        session.add(
+            Message(thread_id=thread.id, author_id=person.id, author=person.name, client=f"c{thread.id}", body="x")
+        )
+        chat.line(session, host_id=thread.host_id, kind="maintenance.planned", detail={"by": PLANT, "note": PLANT})
+    session.commit()
+
+
 @pytest.mark.browser
 def test_nothing_that_was_written_becomes_part_of_a_page(
     app: Flask, browse: OpenBrowser, busy: Town, person: Person, session: Session
 ) -> None:
+    talk(session, person)
     assert plant(session) > 40
     seen, wrong, shown = crawl(app, browse(), session, person)
     assert not wrong, "\n".join(wrong)

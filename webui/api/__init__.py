@@ -19,6 +19,7 @@ from webui.api import (
     maintenance,
     people,
     places,
+    talk,
     telling,
 )
 from webui.api.layer import Operation, Routes
@@ -29,6 +30,7 @@ SUBJECTS: tuple[Routes, ...] = (
     history.routes,
     looks.routes,
     incidents.routes,
+    talk.routes,
     limits.routes,
     maintenance.routes,
     places.routes,

@@ -59,15 +59,16 @@ Moment = Annotated[datetime, BeforeValidator(_moment)]
 Id = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """`text`, or a refusal where it holds what cannot be seen."""
     if any(ord(c) < 32 and c not in "\n\t" for c in text):
         raise ValueError("holds characters that cannot be seen")
     return text
 
 
-Line = Annotated[str, AfterValidator(_plain), Field(max_length=200)]
+Line = Annotated[str, AfterValidator(plain), Field(max_length=200)]
 """Some words."""
-Words = Annotated[str, AfterValidator(_plain), Field(max_length=2000)]
+Words = Annotated[str, AfterValidator(plain), Field(max_length=2000)]
 """Some sentences."""
 
 
