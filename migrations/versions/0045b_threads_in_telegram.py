@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0042"
-down_revision = "0041"
+revision = "0045b"
+down_revision = "0045a"
 branch_labels = None
 depends_on = None
 
