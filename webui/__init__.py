@@ -15,6 +15,7 @@ from webui import (
     assets,
     audited,
     auditing,
+    blamed,
     causes,
     channels,
     chat,
@@ -146,7 +147,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
         app, engine or database.engine(database.url(settings.database_url, settings.sockets, "web"), name="pantau web")
     )
     audited.install(app)
-    for part in (faults, headers, uploads, csrf, wording, causes, drawing, assets, hostkeys):
+    for part in (faults, headers, uploads, csrf, wording, causes, drawing, assets, hostkeys, blamed):
         part.install(app)
     language.install(app, settings)
     own = engine.url.render_as_string(hide_password=False).replace("+psycopg", "") if engine else None

@@ -132,7 +132,7 @@ def certify(credential_id: int) -> Response | tuple[str, int]:
     if wrong:
         draft = Draft(None)
         _login_fields(draft, row, "login")
-        return _page(row, draft, "login", gettext(wrong)), 422
+        return _page(row, draft, "login", gettext(wrong), request.form.get("certificate", "")), 422
     row.certificate, row.changed_at = " ".join(typed.split()[:3]), now()
     store.announce("inventory")
     store.session().commit()
@@ -201,7 +201,9 @@ def _work(row: Credential | None) -> Response | str | tuple[str, int]:
     return page if request.method == "GET" else (page, 422)
 
 
-def _page(row: Credential | None, draft: Draft, sort: str, wrong_certificate: str = "") -> str:
+def _page(
+    row: Credential | None, draft: Draft, sort: str, wrong_certificate: str = "", typed_certificate: str | None = None
+) -> str:
     uses = _uses(row) if row is not None else []
     return render_template(
         "credentials/form.html",
@@ -214,6 +216,7 @@ def _page(row: Credential | None, draft: Draft, sort: str, wrong_certificate: st
         targets=_targets(row) if row is not None else [],
         certificate=sshkeys.certified(row) if row is not None else None,
         wrong_certificate=wrong_certificate,
+        typed_certificate=typed_certificate,
         ends_soon=sshkeys.ends_soon,
         authorized=sshkeys.authorized(row) if row is not None else "",
     )

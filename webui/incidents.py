@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, url_for
 from flask_babel import get_timezone
 from sqlalchemy import select
 from werkzeug.wrappers import Response
@@ -51,16 +51,26 @@ def index() -> str:
     )
 
 
+TYPED = ("text", "cause", "note")
+"""What people write about an incident, by the forms of its page."""
+
+
 @blueprint.get("/<int:incident_id>")
 @access.signed_in
 def show(incident_id: int) -> str:
     """What happened, what was done, what next."""
+    return _page(incident_id)
+
+
+def _page(incident_id: int, unkept: str = "") -> str:
+    """The page of an incident; `unkept` is what somebody typed that could not be kept, so that it is not lost."""
     moment, session, visible = now(), store.session(), access.visible(access.person())
     one = cases.seen(incident_id)
     branches, members = trouble.tree(session, one.row, visible)
     whole = trouble.one(session, visible, one.row.merged_into) if one.row.merged_into else None
     return render_template(
         "incidents/show.html",
+        unkept=unkept,
         active="incidents.index",
         pulse=board.pulse(moment),
         one=one,
@@ -183,6 +193,9 @@ def _do(
     except Refused as refusal:
         store.session().rollback()
         flash(str(refusal), "bad")
+        typed = next((text for name in TYPED if (text := request.form.get(name, "").strip())), "")
+        if typed:
+            return make_response(_page(incident_id, typed), 409)
     else:
         store.session().commit()
         flash(said, f"undo {url_for(undo, incident_id=incident_id)}" if undo else "good")

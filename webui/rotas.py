@@ -61,21 +61,24 @@ def edit(rota_id: int) -> Plain | str | tuple[str, int]:
 
 @blueprint.post("/<int:rota_id>/swap")
 @access.admin
-def swap(rota_id: int) -> Plain:
+def swap(rota_id: int) -> Plain | tuple[str, int]:
     """Somebody is on call from then until then, whatever the turn says."""
     row, session = _rota(rota_id), store.session()
     person = session.get(Person, request.form.get("person", 0, int))
     since, until = _moment(request.form.get("since", ""), row.zone), _moment(request.form.get("until", ""), row.zone)
     if person is None or not person.active or since is None or until is None:
-        flash(gettext("Please choose somebody, and fill in both moments."), "bad")
+        wrong = gettext("Please choose somebody, and fill in both moments.")
     elif not since < until <= since + LONGEST_SWAP:
-        flash(gettext("The end lies after the beginning, and at most a year later."), "bad")
+        wrong = gettext("The end lies after the beginning, and at most a year later.")
     else:
         session.add(Shift(rota_id=row.id, person_id=person.id, since=since, until=until, made_by=access.person().id))
         store.announce("inventory")
         session.commit()
         flash(gettext("%(name)s is on call then.", name=person.name), "good")
-    return redirect(url_for("rotas.edit", rota_id=row.id), 303)
+        return redirect(url_for("rotas.edit", rota_id=row.id), 303)
+    draft = Draft(None)
+    _read(draft, row)
+    return _page(row, draft, [*row.people, *[0] * SPARE][:PLACES], swap=wrong), 422
 
 
 @blueprint.post("/<int:rota_id>/shifts/<int:shift_id>/delete")
@@ -234,20 +237,28 @@ def _work(row: Rota | None) -> Plain | str | tuple[str, int]:
         if _keep(kept, draft):
             flash(gettext("The rota “%(name)s” is saved.", name=kept.name), "good")
             return redirect(url_for("rotas.edit", rota_id=kept.id), 303)
-    at = now()
-    page = render_template(
+    page = _page(row, draft, [*order, *[0] * (SPARE + 2 * more)][:PLACES], "" if more else wrong)
+    return page if typed is None or more else (page, 422)
+
+
+def _page(row: Rota | None, draft: Draft, order: list[int], wrong: str = "", swap: str = "") -> str:
+    """The page of a rota; `swap` is what is wrong with the swap that was typed, which is shown again."""
+    at, gone = now(), _people(active=False)
+    people = _people() | {id: name for id, name in gone.items() if row and id in row.people}
+    return render_template(
         "rotas/form.html",
         active="rotas.index",
         row=row,
         draft=draft,
-        order=[*order, *[0] * (SPARE + 2 * more)][:PLACES],
-        people=known,
-        wrong="" if more else wrong,
+        order=order,
+        people=people,
+        wrong=wrong,
+        swap=swap,
+        typed=request.form if swap else {},
         shifts=[shift for shift in (row.shifts if row else []) if shift.until > at],
-        turns=[(known.get(turn.person, _people(active=False).get(turn.person, "–")), turn.since, turn.until) for turn in receivers.rota(row).turns(at, at + WEEKS)] if row else [],
+        turns=[(people.get(turn.person, gone.get(turn.person, "–")), turn.since, turn.until) for turn in receivers.rota(row).turns(at, at + WEEKS)] if row else [],
         at=at,
     )  # fmt: skip
-    return page if typed is None or more else (page, 422)
 
 
 def _read(draft: Draft, row: Rota | None) -> dict[str, Any]:
