@@ -169,14 +169,7 @@ def _read(draft: Draft, host: Host | None) -> dict[str, Any]:
             ),
             2000,
         ),
-        "division": draft.text(
-            Field(
-                "division",
-                gettext("Division"),
-                value=host.division.name if host and host.division else "",
-                help=gettext("Whose machine it is: its people are told of it. A new one is made."),
-            )
-        ),
+        "division": _ask_division(draft, host),
         "site_id": draft.choice(
             Field(
                 "site",
@@ -317,6 +310,21 @@ def _aims(host: Host | None, values: dict[str, Any]) -> bool:
         return chosen is not None
     moved = values["address"] != host.address and keeps_login(host)
     return moved or (chosen is not None and chosen != host.action_credential_id)
+
+
+def _ask_division(draft: Draft, host: Host | None) -> str:
+    """Whose machine it is: any name for whoever may make divisions; one of their own for whoever may not."""
+    kept, own = host.division.name if host and host.division else "", _divisions()
+    label = gettext("Division")
+    if own is None:
+        said = gettext("Whose machine it is: its people are told of it. A new one is made.")
+        return draft.text(Field("division", label, value=kept, help=said))
+    said = gettext("Whose machine it is: its people are told of it.")
+    offered = tuple((name, name) for name in own)
+    blank = () if kept in own or len(own) == 1 else (("", gettext("Please choose")),)
+    return draft.choice(
+        Field("division", label, "choice", value=kept, help=said, choices=blank + offered, required=True)
+    )
 
 
 def _divisions() -> list[str] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from flask import g
 from sqlalchemy import select
@@ -14,7 +16,7 @@ from domain.inventory import Person
 from domain.recipients import Channel
 from domain.requests import Trial
 from webui import store
-from webui.language import choose
+from webui.language import choose, gettext
 
 KIND = "email"
 
@@ -47,6 +49,24 @@ def send(someone: Person, kind: str, token: str) -> bool:
     store.session().add(trial)
     store.announce("trial", trial.id)
     return True
+
+
+def reaches() -> bool:
+    """Whether links lead somewhere from other machines: not where they name this very machine."""
+    host = urlsplit(store.settings().home()).hostname or ""
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost" and not host.endswith(".localhost")
+
+
+def astray() -> str:
+    """What to do where they do not."""
+    return gettext(
+        "Links begin with %(home)s, which opens on the machine Pantau runs on and nowhere else. Start Pantau with"
+        " PANTAU_URL set to the address others find it at, and send the invitation again.",
+        home=store.settings().home(),
+    )
 
 
 def address(token: str) -> str:

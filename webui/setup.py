@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -13,7 +15,7 @@ from domain import beginning
 from domain.clock import now
 from domain.inventory import Credential, Host, Person, Setting
 from domain.requests import Look
-from webui import access, logins, looks, passwords, proof, store, sweeps
+from webui import access, logins, looks, passwords, proof, staff, store, sweeps
 from webui import addresses as pasted
 from webui.forms import Field
 from webui.language import gettext, ngettext
@@ -31,16 +33,24 @@ def account() -> Response | str | tuple[str, int]:
     """Step one: the first person, proven by the token that only the console has shown."""
     typed = request.form if request.method == "POST" else request.args
     token, name = typed.get("token", "").strip()[:200], typed.get("name", "").strip()[:100]
-    wrong = _wrong(token, name, request.form.get("password", "")) if request.method == "POST" else {}
+    login = typed.get("login", "").strip().lower()[:63] or _login(name)
+    wrong = _wrong(token, name, login, request.form.get("password", "")) if request.method == "POST" else {}
     if request.method == "GET" or wrong:
-        page = render_template("setup/account.html", fields=_fields(token, name, wrong), step=1)
+        page = render_template("setup/account.html", fields=_fields(token, name, login, wrong), step=1)
         return (page, 422) if wrong else page
     answer = redirect(url_for("setup.addresses", first=1), 303)
-    access.open_session(answer, _first_person(name))
+    access.open_session(answer, _first_person(name, login))
+    flash(gettext("Your account is made. You log in as “%(login)s”.", login=login), "good")
     return answer
 
 
-def _fields(token: str, name: str, wrong: dict[str, str]) -> list[Field]:
+def _login(name: str) -> str:
+    """What somebody of this name would log in with: small letters, a point for each space; whatever cannot be is left out."""
+    plain = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9._@+-]+", "", ".".join(plain.split())).strip("._@+-")[:63]
+
+
+def _fields(token: str, name: str, login: str, wrong: dict[str, str]) -> list[Field]:
     return [
         Field(
             "token",
@@ -56,9 +66,19 @@ def _fields(token: str, name: str, wrong: dict[str, str]) -> list[Field]:
             "name",
             gettext("Your name"),
             value=name,
-            autocomplete="username",
+            autocomplete="name",
             required=True,
             wrong=wrong.get("name", ""),
+        ),
+        Field(
+            "login",
+            gettext("Name to log in with"),
+            value=login,
+            help=gettext(
+                "Small letters and digits. Empty: made of your name, such as budi.santoso; it is never changed."
+            ),
+            autocomplete="username",
+            wrong=wrong.get("login", ""),
         ),
         Field(
             "password",
@@ -72,7 +92,7 @@ def _fields(token: str, name: str, wrong: dict[str, str]) -> list[Field]:
     ]
 
 
-def _wrong(token: str, name: str, password: str) -> dict[str, str]:
+def _wrong(token: str, name: str, login: str, password: str) -> dict[str, str]:
     """What is wrong with the first step, by field."""
     found = {}
     if not beginning.token_is_right(store.session(), token):
@@ -80,22 +100,22 @@ def _wrong(token: str, name: str, password: str) -> dict[str, str]:
             "This is not the token that was printed. Start Pantau again to have a new one printed."
         )
     if not name or not name.isprintable():
-        found["name"] = gettext("Please tell the name you want to log in with.")
-    weak = passwords.weakness(password, name)
+        found["name"] = gettext("Please tell your name.")
+    elif not staff.LOGIN.fullmatch(login):
+        found["login"] = gettext("This takes small letters, digits, and . _ @ + - only.")
+    weak = passwords.weakness(password, login) or passwords.weakness(password, name)
     if weak:
         found["password"] = weak
     return found
 
 
-def _first_person(name: str) -> Person:
+def _first_person(name: str, login: str) -> Person:
     """Make the first person; of two who try at once only one finds the installation still empty."""
     database = store.session()
     database.execute(text("select pg_advisory_xact_lock(hashtext('the first person'))"))
     if access.anybody():
         abort(403)
-    person = Person(
-        login=name.lower(), name=name, password_hash=passwords.digest(request.form["password"]), role="admin"
-    )
+    person = Person(login=login, name=name, password_hash=passwords.digest(request.form["password"]), role="admin")
     database.add(person)
     database.execute(delete(Setting).where(Setting.key == beginning.TOKEN))
     database.commit()

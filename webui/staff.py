@@ -15,7 +15,9 @@ from sqlalchemy.orm import selectinload
 from werkzeug.wrappers import Response
 
 from domain import leaving, tickets
+from domain.audit import Audit
 from domain.clock import now
+from domain.identity import Ticket
 from domain.inventory import Division, Membership, Person, Session
 from domain.recipients import Route
 from webui import access, audited, factors, letters, passwords, portrait, profile, recovery, roles, second, store
@@ -38,6 +40,14 @@ class Row:
     parts: list[str] = field(default_factory=list)
     title: str = ""
     stamp: str = ""
+    waiting: Waiting | None = None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Somebody invited who has not come yet; `until` is when their link ends, None where it has."""
+
+    until: datetime | None
 
 
 @blueprint.get("")
@@ -53,12 +63,34 @@ def index() -> str:
     seen = dict(_pairs(select(Session.person_id, func.max(Session.seen_at)).group_by(Session.person_id)))
     live = select(Route.person_id, func.count()).where(Route.enabled, Route.gone_at.is_(None))
     ways: dict[int, int] = defaultdict(int, _pairs(live.group_by(Route.person_id)))
-    faces = portrait.stamps()
+    faces, everybody = portrait.stamps(), list(people)
+    waiting = _waiting(everybody)
     rows = [
-        Row(one, seen.get(one.id), ways[one.id], roles.said(one.memberships), roles.title(one), faces.get(one.id, ""))
-        for one in people
+        Row(
+            one,
+            seen.get(one.id),
+            ways[one.id],
+            roles.said(one.memberships),
+            roles.title(one),
+            faces.get(one.id, ""),
+            waiting.get(one.id),
+        )
+        for one in everybody
     ]
     return render_template("staff/index.html", active="staff.index", rows=rows, advise=not factors.demanded())
+
+
+def _waiting(people: list[Person]) -> dict[int, Waiting]:
+    """Those who were invited, chose no password yet and never logged in, by any way."""
+    database = store.session()
+    bare = {f"person:{one.id}": one.id for one in people if one.active and not one.password_hash}
+    told = {"person.invited": set[str](), "login": set[str]()}
+    rows = select(Audit.what, Audit.on).where(Audit.what.in_(told), Audit.on.in_(bare)).distinct()
+    for what, on in database.execute(rows):
+        told[what].add(on)
+    links = select(Ticket.person_id, Ticket.expires_at).where(Ticket.kind == "invite", Ticket.expires_at > now())
+    until = dict(_pairs(links))
+    return {bare[on]: Waiting(until.get(bare[on])) for on in told["person.invited"] - told["login"]}
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
@@ -130,9 +162,16 @@ def _linked(someone: Person) -> str | Response:
     store.session().commit()
     if sent:
         flash(gettext("A letter with a link is on its way to %(address)s.", address=someone.email), "good")
+        if not letters.reaches():
+            flash(letters.astray(), "bad")
         return redirect(url_for("staff.edit", person_id=someone.id), 303)
     return render_template(
-        "staff/link.html", active="staff.index", someone=someone, kind=kind, address=letters.address(token)
+        "staff/link.html",
+        active="staff.index",
+        someone=someone,
+        kind=kind,
+        address=letters.address(token),
+        astray="" if letters.reaches() else letters.astray(),
     )
 
 
@@ -167,12 +206,16 @@ def _work(someone: Person | None) -> Response | str | tuple[str, int]:
     invited = someone is None and draft.tick(
         Field(
             "invite",
-            gettext("Invite them by a link"),
+            gettext("An invitation"),
             "check",
             value="yes",
             help=gettext("They choose their own password by it within seven days. It goes to their e-mail address, or is shown to you to pass on."),
         )
     )  # fmt: skip
+    if invited and typed is not None and typed.get("password"):
+        draft.blame(
+            "password", gettext("An invitation needs no password. Leave this empty, or choose “A first password”.")
+        )
     if draft.good:
         _judge(draft, someone, role, is_on)
     if draft.good:
@@ -202,6 +245,8 @@ def _work(someone: Person | None) -> Response | str | tuple[str, int]:
         divisions=sorted({m.division for m in _memberships(someone)}, key=lambda one: one.name),
         others=list(store.session().scalars(select(Division.name).order_by(Division.name))),
         parts_known=roles.LOCAL,
+        letter=letters.channel() is not None,
+        astray="" if letters.reaches() else letters.astray(),
         itself=someone is not None and someone.id == access.person().id,
         factors=factors.of(someone.id) if someone is not None else None,
         stamp=portrait.stamp(someone.id) if someone is not None else "",

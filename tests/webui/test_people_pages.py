@@ -22,7 +22,7 @@ def test_somebody_new_gets_a_password_once_and_a_division(
 ) -> None:
     answer = rina.post("/people/new", {**NEW, "division": "Gudang", "part": "deputy"})
     assert answer.status_code == 200
-    found = re.search(r'<dd class="mono">((?:\w{4}-){3}\w{4})</dd>', answer.text)
+    found = re.search(r'<code class="mono breakable">((?:\w{4}-){3}\w{4})</code>', answer.text)
     assert found
     siti = session.scalars(select(Person).where(Person.login == "siti")).one()
     assert [(one.division.name, one.role) for one in siti.memberships] == [("Gudang", "deputy")]
@@ -80,7 +80,7 @@ def test_switching_off_ends_every_session_at_once(
 
 def test_a_new_password_ends_the_old_one_and_every_session(rina: Visitor, budi: Visitor, keeper: Person) -> None:
     answer = rina.post(f"/people/{keeper.id}/password", {}, page=f"/people/{keeper.id}")
-    assert re.search(r'<dd class="mono">(\w{4}-){3}\w{4}</dd>', answer.text)
+    assert re.search(r'<code class="mono breakable">(\w{4}-){3}\w{4}</code>', answer.text)
     assert budi.get("/").status_code == 302
     assert budi.login("budi").status_code == 422
 
