@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from config import logs
+from config import listening, logs
 from config.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class _Up:
             signal.signal(number, self._told_to_stop)
         lock = self._lock_data()
         listen_test(self._settings)
+        listening.remember(self._settings)
         try:
             self._start_database()
             self._first_minutes()
@@ -229,6 +230,7 @@ class _Up:
                 kept.child.terminate()
         for kept in self._kept:
             kept.stop()
+        listening.forget(self._settings)
         if self._server is not None and self._server.child is not None:
             shut_down(self._server.child)
         self._say("stopped.")
@@ -279,6 +281,7 @@ def web(context: click.Context) -> None:
     settings = settings_from(context)
     logs.start(settings.log_level)
     listen_test(settings)
+    listening.remember(settings)
     from webui import server
 
     server.run(settings)
@@ -304,7 +307,7 @@ def reset_person(context: click.Context, login: str, factors: bool) -> None:
     from domain.identity import Passkey, RecoveryCode, Totp
     from domain.inventory import Person
 
-    settings = settings_from(context)
+    settings = listening.recall(settings_from(context))
     with open_session(settings) as session:
         someone = session.scalar(select(Person).where(Person.login == login.strip().lower()))
         if someone is None:
@@ -597,7 +600,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     from config import selfcheck
     from probes import selftest
 
-    settings = settings_from(context)
+    settings = listening.recall(settings_from(context))
     findings = selfcheck.findings(settings) + [selfcheck.Finding(*f) for f in selftest.findings()]
     if any(f.code == "P005" and f.level == "ok" for f in findings):
         from webui import caution

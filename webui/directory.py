@@ -14,7 +14,7 @@ from domain.inventory import Person
 
 _log = logging.getLogger("web")
 SECONDS = 5
-MISSING = "Logins by the directory need the package ldap3. Install it: pip install 'pantau[ldap]'."
+MISSING = "Logins by the directory need the package ldap3. In the checkout: bash .ci/sync .venv --extra ldap"
 
 
 def right(settings: Settings, person: Person | None, password: str) -> bool:

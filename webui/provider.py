@@ -113,12 +113,12 @@ def _read(draft: Draft, kept: Provider | None) -> tuple[dict[str, Any], str, lis
     values = {
         "label": draft.text(Field("label", gettext("Name on the button"), value=kept.label if kept else "", required=True, help=gettext("Such as: the company account."))),
         "issuer": draft.text(Field("issuer", gettext("Issuer"), value=kept.issuer if kept else "", required=True, help=gettext("The address the provider calls itself by, such as https://login.example.com/realms/company.")), 300),
-        "client": draft.text(Field("client", gettext("Client id"), value=kept.client if kept else "", required=True), 200),
-        "claim": draft.text(Field("claim", gettext("Claim with the groups"), value=kept.claim if kept else "groups", required=True)),
+        "client": draft.text(Field("client", gettext("Client id"), value=kept.client if kept else "", required=True, help=gettext("What the provider calls Pantau; some say application id.")), 200),
+        "claim": draft.text(Field("claim", gettext("Claim with the groups"), value=kept.claim if kept else "groups", required=True, help=gettext("The part of a login in which the provider lists somebody's groups; mostly groups or roles."))),
         "makes_people": draft.tick(Field("makes_people", gettext("Make people at their first login"), "check", value="yes" if kept and kept.makes_people else "", help=gettext("Else somebody must be known here already, by a verified e-mail address."))),
         "enabled": draft.tick(Field("enabled", gettext("Offer it on the login page"), "check", value="yes" if kept is None or kept.enabled else "")),
     }  # fmt: skip
-    secret = draft.secret(Field("secret", gettext("Client secret"), "secret", required=kept is None, help=gettext("Empty: the one that is stored.") if kept else ""))  # fmt: skip
+    secret = draft.secret(Field("secret", gettext("Client secret"), "secret", required=kept is None, help=gettext("Empty: the one that is stored.") if kept else gettext("The provider shows it when Pantau is registered there, often only once.")))  # fmt: skip
     typed = draft.text(
         Field("mapping", gettext("What groups mean here"), "lines", value=lines, help=gettext("One a line: “group = role”, or “group = division: role”. Roles: %(roles)s.", roles=", ".join(dict.fromkeys((*roles.EVERYWHERE, *roles.LOCAL))))),
         4000,

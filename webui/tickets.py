@@ -19,6 +19,8 @@ blueprint = Blueprint("tickets", __name__)
 
 ALIKE = 0.25
 """Seconds an answer takes, whether there is such a person or not."""
+MOST_ALIKE = 5
+"""People of one address that are written to at once."""
 
 
 @blueprint.route("/in/<token>", methods=["GET", "POST"])
@@ -74,17 +76,23 @@ def lost() -> Response | str | tuple[str, int]:
 
 
 def _meant(name: str) -> list[Person]:
-    """Whoever logs in by this name, or has this address: somebody with a password here who can be written to. At most one.
+    """Whoever logs in by this name; else whoever has this address: of those with a password here who can be written to.
 
-    Whoever logs in elsewhere mends it there: a link would open a way in that their company cannot close.
+    Somebody may have given themselves an address that is another's. That takes nothing from the other: whom an
+    administrator or a provider vouches for comes first, and where nobody is vouched for each gets a link. All of them go to
+    that one mailbox, never to anybody else's. Whoever logs in elsewhere mends it there: a link would open a way in that
+    their company cannot close.
     """
-    mine = (Person.login == name) | (func.lower(Person.email) == name)
-    found = list(
-        store.session().scalars(
-            select(Person).where(mine, Person.active, Person.email != "", Person.password_hash != "").limit(2)
-        )
-    )
-    return found if len(found) == 1 and letters.channel() is not None else []
+    if letters.channel() is None:
+        return []
+    reached = select(Person).where(Person.active, Person.email != "", Person.password_hash != "")
+    database = store.session()
+    named = list(database.scalars(reached.where(Person.login == name)))
+    if named:
+        return named
+    mine = reached.where(func.lower(Person.email) == name).order_by(Person.email_sure.desc(), Person.id)
+    found = list(database.scalars(mine.limit(MOST_ALIKE)))
+    return [one for one in found if one.email_sure] or found
 
 
 def _lost_page(wrong: str = "") -> str:

@@ -13,7 +13,8 @@ from psycopg_pool import ConnectionPool
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from config import vault
+from config import listening, vault
+from config.settings import Settings
 from domain import tickets
 from domain.audit import Audit
 from domain.identity import Ticket
@@ -135,6 +136,39 @@ def test_the_answer_is_the_same_for_somebody_nobody_knows(
     assert clean(known.text) == clean(unknown.text)
 
 
+def test_an_address_somebody_else_gave_themselves_takes_the_way_back_from_nobody(
+    stranger: Visitor, app: Flask, session: Session, person: Person, keeper: Person, mail: Channel
+) -> None:
+    person.email, person.email_sure = "rina@example.com", True
+    keeper.email = "rina@example.com"
+    session.commit()
+    clean = lambda page: re.sub(r'value="[^"]*"', "", page)  # noqa: E731
+    told, nobody = stranger.post("/lost", {"login": "rina@example.com"}), stranger.post("/lost", {"login": "x@y.z"})
+    assert clean(told.text) == clean(nobody.text)
+    assert [one.person_id for one in session.scalars(select(Ticket))] == [person.id]
+    assert [(letter, mailbox) for letter, mailbox, _ in sent(app, session)] == [("reset", "rina@example.com")]
+
+
+def test_where_nobody_is_vouched_for_all_letters_go_to_that_one_mailbox(
+    stranger: Visitor, app: Flask, session: Session, person: Person, keeper: Person, mail: Channel
+) -> None:
+    person.email, keeper.email = "rina@example.com", "Rina@Example.com"
+    session.commit()
+    stranger.post("/lost", {"login": "rina@example.com"})
+    assert {one.person_id for one in session.scalars(select(Ticket))} == {person.id, keeper.id}
+    assert {mailbox.lower() for _, mailbox, _ in sent(app, session)} == {"rina@example.com"}
+
+
+def test_a_name_to_log_in_with_comes_before_anybodys_address(
+    stranger: Visitor, app: Flask, session: Session, person: Person, keeper: Person, mail: Channel
+) -> None:
+    person.login, person.email = "rina@example.com", "rina@home.example"
+    keeper.email, keeper.email_sure = "rina@example.com", True
+    session.commit()
+    stranger.post("/lost", {"login": "rina@example.com"})
+    assert [mailbox for _, mailbox, _ in sent(app, session)] == ["rina@home.example"]
+
+
 def test_asking_again_and_again_is_slowed_down(stranger: Visitor, person: Person) -> None:
     codes = [stranger.post("/lost", {"login": "rina"}).status_code for _ in range(9)]
     assert codes[0] == 200 and codes[-1] == 429
@@ -228,8 +262,10 @@ def test_an_administrator_who_is_locked_out_gets_a_link_on_the_machine_itself(
         cli, ["--data", str(place), "person", "reset", *words], env={"DATABASE_URL": url}
     )
     assert run("nobody").exit_code != 0
+    listening.remember(Settings(data=place, port=18765))
     printed = run("RINA", "--second-factor")
     assert printed.exit_code == 0, printed.output
+    assert "http://127.0.0.1:18765/in/" in printed.output
     assert stranger.post(link_on(printed.output), {"new": CHOSEN}).status_code == 303
     assert stranger.login("rina", CHOSEN).location == "/"
     session.expire_all()
