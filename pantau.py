@@ -787,7 +787,8 @@ def verify_audit(context: click.Context, checkpoint: str) -> None:
         stop(
             f"The audit is broken at row {found.broken.id}: {found.broken.reason}. The {found.rows} rows before it are whole."
         )
-    click.echo(f"The audit is whole: {found.rows} rows. Keep this elsewhere: {found.checkpoint}")
+    dropped = f" (the {found.dropped} before them were dropped as set)" if found.dropped else ""
+    click.echo(f"The audit is whole: {found.rows} rows{dropped}. Keep this elsewhere: {found.checkpoint}")
 
 
 @audit.command("list")

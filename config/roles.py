@@ -142,6 +142,8 @@ def grant(bound: Connection) -> None:
             _open(connection, role, table, may)
         if role in QUEUED:
             _queue(connection, role)
+        if role == "poller":
+            _prune(connection)
         if role == "reader":
             _report(connection)
 
@@ -191,6 +193,13 @@ def _report(connection: psycopg.Connection) -> None:
     who = sql.Identifier(name("reader"))
     connection.execute(sql.SQL("grant usage on schema report to {}").format(who))
     connection.execute(sql.SQL("grant select on all tables in schema report to {}").format(who))
+
+
+def _prune(connection: psycopg.Connection) -> None:
+    """The poller's chore drops rows of the audit that are older than they are kept; nobody else may, nor by any other way."""
+    if connection.execute("select to_regprocedure('audit_prune(timestamptz)')").fetchone() != (None,):
+        who = sql.Identifier(name("poller"))
+        connection.execute(sql.SQL("grant execute on function audit_prune(timestamptz) to {}").format(who))
 
 
 def _queue(connection: psycopg.Connection, role: str) -> None:

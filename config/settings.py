@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     seats: int = Field(default=64, ge=4, le=512, description="blocking looks (SSH, HTTP) under way at once")
     raw_days: int = Field(default=30, ge=2, le=3650, description="days single samples are kept")
     hourly_days: int = Field(default=366, ge=7, le=36500, description="days hourly rollups are kept")
+    audit_days: int | None = Field(
+        default=None, ge=30, le=36500, description="days the record of who did what is kept; unset: for ever"
+    )
     calibration_days: int = Field(
         default=14, ge=1, le=60, description="days a machine's own normal is learnt before it counts as known"
     )

@@ -12,6 +12,9 @@ Every row carries the SHA-256 of itself and of the row before, so that a row cha
   changed: by a page, by the API, by a bulk statement, by a cascade, by hand in psql. They are deferred, so the lock is
   taken as late as can be: at COMMIT. Where the row cannot be written the COMMIT fails, and nothing was done.
 * UPDATE, DELETE and TRUNCATE are refused by a trigger, and the rows' roles are granted no such right either.
+* Where an installation keeps the record for so many days only, `audit_prune` drops the rows before (migration "What the
+  record may forget"): never its end, and in one transaction with a row `audit.pruned` that holds number and hash of the
+  last one dropped. The chain begins after it, and `verify` demands that row.
 """
 
 from __future__ import annotations
@@ -214,16 +217,20 @@ class Broken:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `verify` found: so many rows in one unbroken chain that ends in `hash`, or where it broke."""
+    """What `verify` found: so many rows in one unbroken chain that ends in `hash`, or where it broke.
+
+    `dropped` rows before the first one are gone as the installation is set to, and a row of the chain says so.
+    """
 
     rows: int
     hash: bytes
     broken: Broken | None = None
+    dropped: int = 0
 
     @property
     def checkpoint(self) -> str:
-        """What to keep elsewhere: `<count>:<hash>`; later the chain must still pass through it."""
-        return f"{self.rows}:{self.hash.hex()}"
+        """What to keep elsewhere: `<number of the last row>:<hash>`; later the chain must still pass through it."""
+        return f"{self.dropped + self.rows}:{self.hash.hex()}"
 
 
 FIELDS = (
@@ -245,18 +252,43 @@ def verify(connection: psycopg.Connection[Any], checkpoint: str = "") -> Verdict
     Raises ValueError for a checkpoint that cannot be read.
     """
     wanted = _read_checkpoint(checkpoint)
+    first, before, said = 0, GENESIS, False
     count, last = 0, GENESIS
     for fields, previous, hash in _rows(connection):
+        if not first:
+            first = int(fields[0])
+            count, last = first - 1, previous if first > 1 else GENESIS
+            before = last
         count += 1
         reason = _reason(count, last, fields, previous, hash)
         if not reason and count == wanted[0] and hash != wanted[1]:
             reason = "it is not the row that the checkpoint was made of"
         if reason:
-            return Verdict(count - 1, last, Broken(int(fields[0]), reason))
+            return Verdict(count - first, last, Broken(int(fields[0]), reason), first - 1)
+        said = said or _says_dropped(fields, first - 1, before)
         last = hash
+    if first > 1 and not said:
+        return Verdict(0, before, Broken(first, "rows before it are missing, and none says that they were dropped"))
+    rows, dropped = count - max(first, 1) + 1, max(first, 1) - 1
     if count < wanted[0]:
-        return Verdict(count, last, Broken(count + 1, f"rows are missing at the end: there were {wanted[0]}"))
-    return Verdict(count, last)
+        missing = f"rows are missing at the end: there were {wanted[0]}"
+        return Verdict(rows, last, Broken(count + 1, missing), dropped)
+    if 0 < wanted[0] == dropped and before != wanted[1]:
+        return Verdict(
+            0, before, Broken(first, "the row before it is not the one that the checkpoint was made of"), dropped
+        )
+    if 0 < wanted[0] < dropped:
+        gone = "the checkpoint lies among the rows dropped before it, so nothing can be said by it; use a newer one"
+        return Verdict(rows, last, Broken(first, gone), dropped)
+    return Verdict(rows, last, None, dropped)
+
+
+def _says_dropped(fields: tuple[str, ...], upto: int, hash: bytes) -> bool:
+    """Whether this row says that all up to `upto`, whose last has this hash, was dropped."""
+    if fields[5] != "audit.pruned":
+        return False
+    detail = json.loads(fields[7])
+    return isinstance(detail, dict) and (detail.get("upto"), detail.get("hash")) == (upto, hash.hex())
 
 
 def _rows(connection: psycopg.Connection[Any]) -> Iterator[tuple[tuple[str, ...], bytes, bytes]]:

@@ -180,8 +180,8 @@ async def beat(connection: AsyncConnection[Any], role: str, data: dict[str, Any]
 class Chores:
     """The housekeeping of one poller, on a connection of its own."""
 
-    def __init__(self, url: str, raw_days: int, hourly_days: int) -> None:
-        self._url, self._raw_days, self._hourly_days = url, raw_days, hourly_days
+    def __init__(self, url: str, raw_days: int, hourly_days: int, audit_days: int | None = None) -> None:
+        self._url, self._raw_days, self._hourly_days, self._audit_days = url, raw_days, hourly_days, audit_days
         self._connection: AsyncConnection[Any] | None = None
         self._rolled: datetime | None = None
         self._told_on: date | None = None
@@ -208,17 +208,25 @@ class Chores:
                 await make_partitions(connection, now)
                 await roll_up(connection, (self._rolled or now) - LATE, now)
                 dropped = await retire(connection, now.astimezone(UTC), self._raw_days, self._hourly_days)
-                await self._say_where_the_audit_stands(connection, now)
+                await self._tend_the_audit(connection, now)
             if dropped:
                 _log.info("Samples older than %d days were dropped: %s.", self._raw_days, ", ".join(dropped))
             self._rolled = now
         except psycopg.OperationalError:
             _log.debug("No housekeeping while PostgreSQL is away.", exc_info=True)
 
-    async def _say_where_the_audit_stands(self, connection: AsyncConnection[Any], now: datetime) -> None:
-        """Once a day on the log, which is kept elsewhere: rows cut off at the chain's end are missed by it."""
+    async def _tend_the_audit(self, connection: AsyncConnection[Any], now: datetime) -> None:
+        """Once a day: drop its rows that are older than they are kept, which is itself a row of it; and say where it stands.
+
+        That goes on the log, which is kept elsewhere: rows cut off at the chain's end are missed by it.
+        """
         if self._told_on == now.date():
             return
+        if self._audit_days is not None:
+            oldest = now - timedelta(days=self._audit_days)
+            gone = await (await connection.execute("select audit_prune(%s)", [oldest])).fetchone()
+            if gone is not None and gone[0]:
+                _log.info("%d rows of the audit older than %d days were dropped.", gone[0], self._audit_days)
         last = await (await connection.execute("select audit_stands()")).fetchone()
         if last is not None and last[0]:
             _log.info("The audit stands at %s; check it with: pantau audit verify --checkpoint", last[0])

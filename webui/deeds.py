@@ -65,6 +65,7 @@ SENTENCES = {
     "action.waits_again": lazy_gettext("A request for an action at %(on)s waits for agreement again"),
     "addition.undone": lazy_gettext("%(who)s took back machines that were added together"),
     "apply.done": lazy_gettext("%(who)s applied a configuration document"),
+    "audit.pruned": lazy_gettext("%(who)s dropped the oldest rows of this record, as it is set to"),
     "audit.exported": lazy_gettext("%(who)s took this record out as a table"),
     "chat.code": lazy_gettext("%(who)s made a code that joins %(on)s to a Telegram chat"),
     "chat.joined": lazy_gettext("%(who)s joined %(on)s to a Telegram chat"),

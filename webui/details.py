@@ -159,6 +159,7 @@ COLUMNS = {
     "gone": lazy_gettext("Taken away"),
     "guest": lazy_gettext("Guest"),
     "hanging": lazy_gettext("It had"),
+    "hash": lazy_gettext("Its hash"),
     "hint": lazy_gettext("Begins with"),
     "host": lazy_gettext("Machine"),
     "hypervisor": lazy_gettext("Hypervisor"),
@@ -173,6 +174,7 @@ COLUMNS = {
     "makes_people": lazy_gettext("Makes people at their first login"),
     "needs": lazy_gettext("How many must agree"),
     "names": lazy_gettext("Names"),
+    "older": lazy_gettext("Older than"),
     "on": lazy_gettext("About"),
     "person": lazy_gettext("Person"),
     "parameters": lazy_gettext("Parameters"),
@@ -182,6 +184,7 @@ COLUMNS = {
     "reviewed_at": lazy_gettext("Read"),
     "reviewed_by": lazy_gettext("Read by"),
     "ring": lazy_gettext("Key ring"),
+    "rows": lazy_gettext("Rows"),
     "scopes": lazy_gettext("May"),
     "script": lazy_gettext("Script"),
     "service": lazy_gettext("Service"),
@@ -190,12 +193,12 @@ COLUMNS = {
     "to": lazy_gettext("Until"),
     "tries": lazy_gettext("Tries within a minute"),
     "typed": lazy_gettext("Typed for this try"),
+    "upto": lazy_gettext("The last of them"),
     "values": lazy_gettext("Values"),
     "what": lazy_gettext("What"),
     "which": lazy_gettext("Which"),
     "written_at": lazy_gettext("Written"),
     "written_by": lazy_gettext("Written by"),
-    #: lazy_gettext("Which"),
 }
 """What a column of a watched table, or a word in the detail of an event, is called."""
 SPECIAL = {

@@ -366,3 +366,113 @@ def test_once_a_day_the_log_says_where_the_record_stands(
         asyncio.run(hours())
     told = [record.getMessage() for record in caplog.records if "audit stands" in record.getMessage()]
     assert told == [f"The audit stands at {checkpoint}; check it with: pantau audit verify --checkpoint"]
+
+
+def age(database_url: str, days: int) -> None:
+    """The whole chain as if it had been written so many days earlier, by the owner of the database."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("alter table audit disable trigger keep")
+        last = audit.GENESIS
+        for (id,) in connection.execute("select id from audit order by id").fetchall():
+            connection.execute(
+                "update audit set at = at - make_interval(days => %s), previous = %s where id = %s", [days, last, id]
+            )
+            row = connection.execute(
+                "update audit set hash = sha256(audit_text(audit)) where id = %s returning hash", [id]
+            )
+            last = row.fetchone()[0]  # type: ignore[index]
+        connection.execute("alter table audit enable always trigger keep")
+
+
+def prune(url: str, days: int = 365) -> int:
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute("select audit_prune(now() - make_interval(days => %s))", [days]).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def test_what_is_older_than_it_is_kept_goes_and_the_chain_says_so_and_is_whole(
+    database_url: str, role_url: Callable[[str], str], rina: Session
+) -> None:
+    grow(database_url, 12)
+    age(database_url, 400)
+    old = verdict(database_url).checkpoint
+    grow(database_url, 5)
+    kept = verdict(database_url).checkpoint
+    assert prune(role_url("poller")) == 12
+    said = rows(rina, "audit.pruned")[0]
+    assert said.detail["upto"] == 12
+    assert f"12:{said.detail['hash']}" == old
+    found = verdict(database_url, kept)
+    assert (found.broken, found.rows, found.dropped) == (None, 6, 12)
+    assert found.checkpoint.startswith("18:")
+    assert verdict(database_url, old).broken is None, "the last row that was dropped is known by its hash"
+    assert prune(role_url("poller")) == 0
+    grow(database_url, 3)
+    assert verdict(database_url, found.checkpoint).broken is None
+
+
+def test_the_end_of_the_chain_and_the_last_month_are_never_dropped(database_url: str) -> None:
+    grow(database_url, 4)
+    assert prune(database_url, -365) == 0, "the last thirty days stay, whatever is asked"
+    age(database_url, 400)
+    assert prune(database_url) == 3
+    found = verdict(database_url)
+    assert (found.broken, found.rows, found.dropped) == (None, 2, 3)
+    age_again = verdict(database_url).checkpoint
+    grow(database_url, 1)
+    assert verdict(database_url, age_again).broken is None
+
+
+@pytest.mark.parametrize(
+    "forgery, at",
+    [
+        ("delete from audit where id = 13", 14),
+        ("delete from audit where id in (13, 14)", 15),
+        ("delete from audit where id = 15", 16),
+        ("update audit set detail = jsonb_set(detail, '{upto}', '11') where what = 'audit.pruned'", 18),
+        ("update audit set what = 'x' where id = 16", 16),
+    ],
+)
+def test_rows_that_nobody_said_were_dropped_are_missed(database_url: str, forgery: str, at: int) -> None:
+    grow(database_url, 12)
+    age(database_url, 400)
+    grow(database_url, 5)
+    prune(database_url)
+    by_hand(database_url, forgery)
+    found = verdict(database_url).broken
+    assert found is not None
+    assert found.id == at
+
+
+def test_a_checkpoint_among_what_was_dropped_says_nothing_and_that_is_said(database_url: str) -> None:
+    grow(database_url, 5)
+    early = verdict(database_url).checkpoint
+    grow(database_url, 7)
+    age(database_url, 400)
+    grow(database_url, 2)
+    prune(database_url)
+    found = verdict(database_url, early)
+    assert found.broken is not None
+    assert "among the rows dropped" in found.broken.reason
+    wrong = verdict(database_url, f"12:{'00' * 32}").broken
+    assert wrong is not None
+
+
+@pytest.mark.parametrize("role", ["web", "notifier", "reader"])
+def test_nobody_but_the_poller_drops_rows(database_url: str, role_url: Callable[[str], str], role: str) -> None:
+    grow(database_url, 2)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        prune(role_url(role))
+
+
+def test_the_chore_drops_once_a_day_where_it_is_set_and_keeps_everything_where_it_is_not(
+    database_url: str, role_url: Callable[[str], str]
+) -> None:
+    grow(database_url, 6)
+    age(database_url, 400)
+    asyncio.run(Chores(role_url("poller"), 7, 90).hourly())
+    assert verdict(database_url).dropped == 0
+    asyncio.run(Chores(role_url("poller"), 7, 90, 365).hourly())
+    found = verdict(database_url)
+    assert (found.broken, found.dropped, found.rows) == (None, 5, 2)

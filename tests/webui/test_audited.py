@@ -176,7 +176,9 @@ def noted() -> set[str]:
                 "".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else "[a-z_]+" for p in word.values)
             )
     for path in [
-        p for room in ("poller", "notifier", "webui", "domain", "config") for p in (ROOT / room).rglob("*.py")
+        p
+        for room in ("poller", "notifier", "webui", "domain", "config", "migrations")
+        for p in (ROOT / room).rglob("*.py")
     ]:
         for put in re.findall(r"insert into audit \(what.{0,300}", path.read_text(), re.DOTALL):
             found |= {re.escape(what) for what in re.findall(r"'([a-z]+\.[a-z_]+)'", put)}
@@ -186,7 +188,7 @@ def noted() -> set[str]:
 def test_whatever_is_noted_has_a_sentence() -> None:
     kinds = noted()
     assert len(kinds) > 30
-    assert {r"person\.reset", r"credential\.first_use", r"vault\.rotated"} <= kinds
+    assert {r"person\.reset", r"audit\.pruned", r"credential\.first_use", r"vault\.rotated"} <= kinds
     assert [what for what in kinds if not any(re.fullmatch(what, known) for known in deeds.SENTENCES)] == []
 
 
