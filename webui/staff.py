@@ -151,14 +151,28 @@ def link(person_id: int) -> str | Response:
     return _linked(someone)
 
 
-def _linked(someone: Person) -> str | Response:
-    """Make the link, and send or show it. Commits."""
+def linked(someone: Person) -> tuple[str, str, bool]:
+    """(kind, token, sent by mail) of a link by which somebody chooses a password, in the caller's transaction."""
     kind = "reset" if someone.password_hash else "invite"
     token = tickets.make(store.session(), someone, kind, access.person().id)
     sent = letters.send(someone, kind, token)
     audited.note(
         f"person.{'linked' if kind == 'reset' else 'invited'}", f"person:{someone.id}", name=someone.name, by_mail=sent
     )
+    return kind, token, sent
+
+
+def seat(someone: Person, parts: set[tuple[int, str]]) -> None:
+    """Make somebody these things in these divisions (division, role), and nothing else; what stays keeps its row."""
+    there = {(one.division_id, one.role): one for one in someone.memberships}
+    someone.memberships = [
+        there.get((division, role)) or Membership(division_id=division, role=role) for division, role in sorted(parts)
+    ]
+
+
+def _linked(someone: Person) -> str | Response:
+    """Make the link, and send or show it. Commits."""
+    kind, token, sent = linked(someone)
     store.session().commit()
     if sent:
         flash(gettext("A letter with a link is on its way to %(address)s.", address=someone.email), "good")
@@ -321,11 +335,7 @@ def _keep(someone: Person, parts: set[tuple[int, str]], another: str, part: str,
     try:
         with database.no_autoflush:
             database.add(someone)
-            there = {(one.division_id, one.role): one for one in someone.memberships}
-            someone.memberships = [
-                there.get((division, role)) or Membership(division_id=division, role=role)
-                for division, role in sorted(parts)
-            ]
+            seat(someone, parts)
             if another:
                 home = database.scalar(select(Division).where(Division.name == another)) or Division(name=another)
                 if home.id is None or (home.id, part) not in parts:

@@ -63,6 +63,9 @@ DONE_BY: dict[str, tuple[str, ...]] = {
     "thresholds.everybody": ("limits.make", "limits.change"),
     "thresholds.index": ("limits.make", "limits.change", "limits.attempt"),
     "thresholds.shared": ("limits.make", "limits.change"),
+    "staff.edit": ("people.change",),  # administrators alone are changed on the page alone
+    "staff.link": ("people.invite",),  # by mail alone, and for whoever has no password yet
+    "staff.new": ("people.make",),
     "tokens.revoke": ("people.revoke",),
     "topology.edit": ("machines.change",),
     "windows_api.end": ("maintenance.end",),
@@ -123,10 +126,7 @@ LEFT_OUT: dict[str, str] = {
     "sessions.end": PROOF,
     "sessions.end_others": PROOF,
     "setup.account": "it makes the first person",
-    "staff.edit": RIGHTS,
     "staff.factor": RIGHTS,
-    "staff.link": RIGHTS,
-    "staff.new": RIGHTS,
     "staff.password": RIGHTS,
     "thresholds.normal": "how sensitive is machines.change; to learn afresh is not there yet",
     "thresholds.undo": UNDO,
