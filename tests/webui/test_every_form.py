@@ -259,7 +259,7 @@ def _credentials(walk: Walk, session: Session, town: Town, person: Person) -> No
 
 
 def _people(walk: Walk, session: Session, town: Town, person: Person) -> None:
-    walk.send("staff.new", "/people/new", login="ani", name="Ani", password="nine lazy walruses yawning")
+    walk.send("staff.new", "/people/new", login="ani", name="Ani", invite="", password="nine lazy walruses yawning")
     ani = walk.one(Person, Person.login == "ani")
     walk.send("staff.edit", f"/people/{ani.id}", name="Ani B.")
     walk.send("staff.password", f"/people/{ani.id}/password", f"/people/{ani.id}", password="ten lazy walruses yawning")

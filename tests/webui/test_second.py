@@ -26,7 +26,7 @@ from webui import totp
 def seed_of(page: str) -> bytes:
     import base64
 
-    found = re.search(r'<p class="mono">([A-Z2-7 ]+)</p>', page)
+    found = re.search(r'<code class="mono breakable">([A-Z2-7 ]+)</code>', page)
     assert found
     return base64.b32decode(found[1].replace(" ", ""))
 
