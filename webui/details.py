@@ -216,6 +216,7 @@ SCOPES = {
     "handle": lazy_gettext("take incidents in hand"),
     "edit": lazy_gettext("edit"),
     "admin": lazy_gettext("administer"),
+    "logins": lazy_gettext("aim stored logins"),
 }
 WORDS: Mapping[str, Mapping[str, Any]] = {
     "credential.kind": CREDENTIAL_KINDS,
