@@ -13,6 +13,8 @@ from sqlalchemy import Engine, delete, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+import domain.actions
+import domain.chat
 import domain.deliveries
 import domain.heard
 import domain.identity
@@ -51,6 +53,16 @@ UNWATCHED = {
     "discovery": "an event says what was looked for",
     "look": "an event says what was asked, where a secret was typed",
     "trial": "an event says what was tried",
+    "joint": "which chat elsewhere a thread goes on in; its messages say who wrote them",
+    "mention": "made with the message that names somebody",
+    "message": "says itself who wrote what and when, and what was taken back",
+    "picture": "made with its message",
+    "request": "events say who asked for an action and what became of it",
+    "seen": "how far somebody has read",
+    "step": "the live log of a request, which is itself a history",
+    "summons": "who is to be told of a request",
+    "thread": "made with what is talked about",
+    "vote": "an event says who agreed or refused",
 }  # fmt: skip
 MACHINES_OWN = (
     "band", "batch", "change", "delivery", "escalation", "fact", "failure", "forecast", "found", "heartbeat",
