@@ -163,11 +163,13 @@ def ask(
     incident_id: int | None = None,
     boot: str = "",
     impact: Mapping[str, Any] | None = None,
+    alone: bool = False,
     glass: bool = False,
 ) -> Request:
     """Ask for an action at a machine this person may ask for. Asked again with the same `client` it is the same request.
 
-    Where the rule lets them act alone, or with `glass`, it is approved at once. Raises Denied.
+    With `alone`, where the rule lets operators act on a finding of their own, and with `glass`, it is approved at once;
+    whoever calls has made sure who it is. Raises Denied.
     """
     if not may(someone, Right.ASK, host.division_id) or (glass and not may(someone, GLASS, host.division_id)):
         raise Denied("right")
@@ -185,12 +187,14 @@ def ask(
     rule = rule_for(session, host, kind)
     if not rule.allow and not glass:
         raise Denied("rule")
+    if alone and not (rule.alone and may(someone, Right.EDIT, host.division_id)):
+        raise Denied("alone")
     busy = session.scalar(select(Request.id).where(Request.host_id == host.id, Request.state.in_(OPEN)).limit(1))
     if busy is not None:
         raise Denied("open", request=busy)
     now = clock(session)
     _quiet(session, host, kind, kept, now)
-    alone = glass or (rule.alone and may(someone, Right.EDIT, host.division_id))
+    alone = alone or glass
     needs = 0 if alone else rule.needs + (EXTRA if _crowded(session, host, kind, now) else 0)
     local = 0 if alone or host.division_id is None else min(rule.local, needs)
     request = Request(

@@ -10,8 +10,12 @@ from sqlalchemy import Engine
 from config import database
 from config.settings import Settings, networks_of
 from webui import (
+    abilities,
     access,
+    actionrules,
     api,
+    approvals,
+    asking,
     assets,
     audited,
     auditing,
@@ -60,6 +64,7 @@ from webui import (
     registering,
     rotas,
     routes,
+    runbooks,
     samples,
     second,
     sessions,
@@ -133,6 +138,11 @@ BLUEPRINTS = (
     wordings.blueprint,
     thresholds.blueprint,
     loadtest.blueprint,
+    asking.blueprint,
+    abilities.blueprint,
+    actionrules.blueprint,
+    runbooks.blueprint,
+    approvals.blueprint,
     heard.blueprint,
 )
 

@@ -155,6 +155,7 @@ def _too_few(about: Mapping[str, Any]) -> str:
 
 
 DENIED = {
+    "alone": lazy_gettext("The rule does not let you act alone here: ask for it, and others agree."),
     "right": lazy_gettext("You may not do this at this machine."),
     "own": lazy_gettext("Nobody agrees to what they asked for themselves. Others were told."),
     "said": lazy_gettext("You have already answered, and an answer stays as it is."),

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from sqlalchemy import func, select
 from werkzeug.wrappers import Response as Plain
 
-from domain import inventory
+from domain import approving, inventory
 from domain.baseline import Usual
 from domain.clock import now
 from domain.heard import Note
@@ -25,9 +25,11 @@ from probes import catalogue
 from probes.syslog import SEVERITIES
 from webui import (
     access,
+    asking,
     audited,
     board,
     costs,
+    doings,
     families,
     figures,
     fills,
@@ -132,7 +134,7 @@ def show(host_id: int) -> str:
     values, known = costs.without(looked.present(host, checks)), normals.bands(host.id)
     sections, folded = _sections(host, values, chosen, every)
     facts, other_facts = _facts(host)
-    incidents, asked = _incidents(host), _asked(host)
+    incidents, asked, busy = _incidents(host), _asked(host), asking.under_way(host.id)
     return render_template(
         "machines/show.html",
         active="machines.index",
@@ -173,6 +175,9 @@ def show(host_id: int) -> str:
         ranges=list(RANGES),
         window=chosen,
         ssh_open=_ssh_open(checks),
+        under_way=busy,
+        agreed=approving.tally(store.session(), busy).agreed if busy else 0,
+        doing_states=doings.STATES,
     )
 
 

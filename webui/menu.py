@@ -20,6 +20,7 @@ PAGES = (
     (
         lazy_gettext("Day to day"),
         (
+            ("approvals.index", "check", lazy_gettext("Requests"), None),
             ("maintenance.index", "calendar", lazy_gettext("Maintenance"), None),
             ("sites.index", "map-pin", lazy_gettext("Sites"), None),
             ("rotas.index", "clock", lazy_gettext("On call"), None),
@@ -34,6 +35,13 @@ PAGES = (
             ("credentials.index", "key", lazy_gettext("Credentials"), Right.ADMIN),
             ("entry.index", "lock", lazy_gettext("Logging in"), Right.ADMIN),
             ("auditing.index", "report-analytics", lazy_gettext("Who did what"), Right.ADMIN),
+        ),
+    ),
+    (
+        lazy_gettext("Actions"),
+        (
+            ("actionrules.index", "list-check", lazy_gettext("Who must agree"), Right.ADMIN),
+            ("runbooks.index", "player-play", lazy_gettext("Runbooks"), Right.ADMIN),
         ),
     ),
     (

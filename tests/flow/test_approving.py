@@ -252,16 +252,24 @@ def test_the_fourth_machine_of_a_division_takes_one_more(court: Court) -> None:
 def test_an_administrators_own_finding_where_the_rule_says_so(court: Court) -> None:
     court.rule(alone=True, kind="service.restart")
     order = {"kind": "service.restart", "params": {"service": "nginx.service"}}
-    assert court.request(court.ask("operator", **order)).state == "approved"
+    assert court.request(court.ask("operator", alone=True, **order)).state == "approved"
     assert court.claim() is not None
-    other = court.ask("pic", host=court.machine("other"), **order)
-    assert court.request(other).state == "waiting"
+    other = court.machine("other")
+    with denied("alone"):
+        court.ask("pic", host=other, alone=True, **order)
+    assert court.request(court.ask("operator", host=other, **order)).state == "waiting"
 
 
 def test_one_operator_agrees_to_what_somebody_in_charge_wrote(court: Court) -> None:
     court.rule(needs=1, local=0, by="operators")
     request = court.ask()
     assert court.vote("admin", request) == "approved"
+
+
+def test_nobody_acts_alone_where_no_rule_says_so(court: Court) -> None:
+    for name in ("admin", "operator"):
+        with denied("alone"):
+            court.ask(name, alone=True)
 
 
 def test_what_a_rule_forbids_is_not_asked_for(court: Court) -> None:

@@ -1,0 +1,179 @@
+"""Asking for an action at a machine: what, why, what it would mean, and who must agree."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from sqlalchemy import or_, select
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response
+
+from domain import approving, guests
+from domain.actions import OPEN, HostService, Request, Runbook
+from domain.approving import Denied
+from domain.inventory import Host, host_in_group, host_parent
+from domain.orders import Parameter, Unclear, parameters
+from domain.records import FactSeen, Incident
+from domain.rights import Right
+from webui import access, doings, impact, store
+from webui.language import gettext
+
+blueprint = Blueprint("asking", __name__, url_prefix="/machines/<int:host_id>/actions")
+
+SERVICE = ("service.restart", "service.start", "service.stop")
+
+
+@blueprint.get("/new")
+@access.may(Right.ASK)
+def new(host_id: int) -> str:
+    """The form; `?do=` chooses what it begins with."""
+    host = access.host(host_id, Right.ASK)
+    return _form(host, MultiDict({"do": request.args.get("do", ""), "client": secrets.token_hex(16)}))
+
+
+@blueprint.post("/new")
+@access.may(Right.ASK)
+def ask(host_id: int) -> Response | tuple[str, int]:
+    """Ask for it."""
+    return _ask(access.host(host_id, Right.ASK))
+
+
+@blueprint.post("/glass")
+@access.may(Right.ASK)
+@access.fresh
+def glass(host_id: int) -> Response | tuple[str, int]:
+    """Do it without the agreement it needs: loud, on record, and for administrators alone."""
+    return _ask(access.host(host_id, Right.ASK), glass=True)
+
+
+@blueprint.post("/alone")
+@access.may(Right.ASK)
+@access.fresh
+def alone(host_id: int) -> Response | tuple[str, int]:
+    """Do it on a finding of one's own, where the rule lets operators."""
+    return _ask(access.host(host_id, Right.EDIT), alone=True)
+
+
+def _ask(host: Host, *, glass: bool = False, alone: bool = False) -> Response | tuple[str, int]:
+    typed, session = request.form, store.session()
+    if glass and typed.get("sure") != "yes":
+        return _form(host, typed, gettext("Please tick that you mean it: nobody else is asked.")), 422
+    try:
+        kind, params = _order(session, host, typed)
+        incident = session.scalar(
+            select(Incident.id)
+            .where(Incident.host_id == host.id, Incident.closed_at.is_(None), Incident.state != "disabled")
+            .order_by(Incident.since)
+            .limit(1)
+        )
+        made = approving.ask(
+            session, access.person(), host, kind, params, typed.get("reason", ""),
+            client=typed.get("client", "")[:64] or None, incident_id=incident, boot=impact.boot(host.id),
+            impact=impact.of(host).kept(), alone=alone, glass=glass,
+        )  # fmt: skip
+        session.commit()
+    except Denied as error:
+        session.rollback()
+        return _form(host, typed, doings.not_done(error)), 422
+    said = gettext("It is on its way.") if made.state == "approved" else gettext("Those who must agree are being told.")
+    flash(said, "good")
+    return redirect(url_for("approvals.show", request_id=made.id), 303)
+
+
+def _order(session: Any, host: Host, typed: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The order chosen: `host.restart`, `service.restart:NAME`, `vm.restart`, `runbook.run:ID`. Raises Denied."""
+    kind, _, about = typed.get("do", "").partition(":")
+    if kind in SERVICE:
+        return kind, {"service": about}
+    if kind == "vm.restart":
+        found = guest(host)
+        if found is None:
+            raise Denied("hypervisor")
+        return kind, {"hypervisor": found[0], "guest": found[1]}
+    if kind == "runbook.run":
+        book = session.get(Runbook, int(about)) if about.isascii() and about.isdigit() and len(about) < 9 else None
+        if book is None:
+            raise Denied("runbook")
+        return kind, {"runbook": book.id, "values": {one.name: typed.get(f"p-{book.id}-{one.name}", "").strip() for one in _parameters(book)}}  # fmt: skip
+    return kind, {}
+
+
+def _parameters(book: Runbook) -> tuple[Parameter, ...]:
+    try:
+        return parameters(book.parameters)
+    except Unclear:
+        return ()
+
+
+def guest(host: Host) -> tuple[int, str] | None:
+    """The hypervisor of a machine, and what it calls it: from what hypervisors above it tell."""
+    session = store.session()
+    above = select(host_parent.c.parent_id).where(host_parent.c.host_id == host.id)
+    rows = session.execute(
+        select(FactSeen.host_id, FactSeen.name, FactSeen.part, FactSeen.value).where(
+            FactSeen.host_id.in_(above), FactSeen.name.in_(guests.FACTS)
+        )
+    )
+    told = [guests.Told(*row) for row in rows]
+    for one in told:
+        names = {host.id: host.name, one.host: ""}
+        if guests.links([one], names, frozenset()).add:
+            return one.host, one.guest
+    return None
+
+
+def offers(host: Host) -> list[tuple[str, str]]:
+    """What can be asked for at a machine: (value, words)."""
+    session = store.session()
+    found = []
+    if host.action_credential_id is not None:
+        found.append(("host.restart", doings.order("host.restart", {})))
+        for name in session.scalars(select(HostService.name).where(HostService.host_id == host.id).order_by("name")):
+            found += [(f"{kind}:{name}", doings.order(kind, {"service": name})) for kind in SERVICE]
+    if (told := guest(host)) is not None:
+        found.append(("vm.restart", doings.order("vm.restart", {"guest": told[1]})))
+    if host.action_credential_id is not None:
+        found += [(f"runbook.run:{book.id}", doings.order("runbook.run", {}, book.name)) for book in runbooks(host)]
+    return found
+
+
+def runbooks(host: Host) -> list[Runbook]:
+    """Runbooks that were read by a second person and are meant for this machine."""
+    groups = select(host_in_group.c.group_id).where(host_in_group.c.host_id == host.id)
+    rows = store.session().scalars(
+        select(Runbook)
+        .where(or_(Runbook.group_id.is_(None), Runbook.group_id.in_(groups)), Runbook.reviewed != "")
+        .order_by(Runbook.name)
+    )
+    return [book for book in rows if book.reviewed == approving.digest(book)]
+
+
+def under_way(host_id: int) -> Request | None:
+    """What is asked for or being done at a machine now."""
+    return store.session().scalar(
+        select(Request).where(Request.host_id == host_id, Request.state.in_(OPEN)).order_by(Request.id.desc()).limit(1)
+    )
+
+
+def _form(host: Host, typed: Mapping[str, str], wrong: str = "") -> str:
+    session = store.session()
+    books = [(book, _parameters(book)) for book in runbooks(host)] if host.action_credential_id else []
+    chosen = typed.get("do", "")
+    rule = approving.rule_for(session, host, chosen.partition(":")[0] or "host.restart")
+    return render_template(
+        "actions/new.html",
+        active="machines.index",
+        host=host,
+        typed=typed,
+        wrong=wrong,
+        offers=offers(host),
+        books=books,
+        rule=rule,
+        alone=rule.alone and access.can(Right.EDIT, host.division_id),
+        impact=impact.of(host),
+        busy=under_way(host.id),
+        order=doings.order,
+    )
