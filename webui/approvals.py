@@ -27,7 +27,7 @@ MOST_STEPS = 500
 def index() -> str:
     """What waits for me, what I asked for, what else goes on, and the newest of what was."""
     me, session = access.person(), store.session()
-    going = list(session.scalars(_rows().where(Request.state.in_(OPEN)).order_by(Request.id.desc()).limit(200)))
+    going = list(session.scalars(rows().where(Request.state.in_(OPEN)).order_by(Request.id.desc()).limit(200)))
     answered = set(session.scalars(select(Vote.request_id).where(Vote.person_id == me.id, Vote.request_id.in_([one.id for one in going]))))  # fmt: skip
     mine = [one for one in going if one.made_by == me.id]
     waiting = [
@@ -37,7 +37,7 @@ def index() -> str:
     page = max(1, min(request.args.get("page", 1, int), 1000))
     past = list(
         session.scalars(
-            _rows().where(Request.state.in_(ENDED)).order_by(Request.ended_at.desc(), Request.id.desc()).offset((page - 1) * FEW).limit(FEW + 1)
+            rows().where(Request.state.in_(ENDED)).order_by(Request.ended_at.desc(), Request.id.desc()).offset((page - 1) * FEW).limit(FEW + 1)
         )
     )  # fmt: skip
     return render_template(
@@ -109,10 +109,10 @@ def waiting_for(limit: int = 100) -> int:
     """How many requests wait for the answer of whoever asks, for the mark on the menu."""
     me, session = access.person(), store.session()
     said = select(Vote.request_id).where(Vote.person_id == me.id)
-    rows = session.scalars(
-        _rows().where(Request.state == "waiting", Request.expires_at > now(), Request.id.not_in(said)).limit(limit)
+    waiting = session.scalars(
+        rows().where(Request.state == "waiting", Request.expires_at > now(), Request.id.not_in(said)).limit(limit)
     )
-    return sum(approving.may_agree(me, one) for one in rows)
+    return sum(approving.may_agree(me, one) for one in waiting)
 
 
 def _vote(request_id: int, *, agrees: bool) -> Response:
@@ -131,7 +131,7 @@ def _vote(request_id: int, *, agrees: bool) -> Response:
     return redirect(url_for("approvals.show", request_id=request_id), 303)
 
 
-def _rows() -> Select[Request]:
+def rows() -> Select[Request]:
     """Requests this person may know of."""
     return (
         select(Request)
@@ -142,7 +142,7 @@ def _rows() -> Select[Request]:
 
 
 def _request(request_id: int) -> Request:
-    found = store.session().scalar(_rows().where(Request.id == request_id))
+    found = store.session().scalar(rows().where(Request.id == request_id))
     if found is None:
         abort(404)
     return found

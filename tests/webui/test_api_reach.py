@@ -11,6 +11,9 @@ DONE_BY: dict[str, tuple[str, ...]] = {
     "chat.read": ("talk.read",),
     "chat.remove": ("talk.remove",),
     "chat.say": ("talk.say",),
+    "abilities.save": ("actions.allow",),
+    "approvals.cancel": ("actions.cancel",),
+    "asking.ask": ("actions.make",),
     "checks.delete": ("machines.change",),
     "checks.edit": ("machines.change", "looks.test"),
     "checks.new": ("machines.change", "looks.test"),
@@ -78,6 +81,18 @@ ADDRESS = "where messages go is for the person they are for, who proves that the
 SECRETS = "its secrets are entered once, beside the answer of a test"
 UNDO = "a program knows what it changed, and changes it back"
 LEFT_OUT: dict[str, str] = {
+    "actionrules.delete": RIGHTS,
+    "actionrules.edit": RIGHTS,
+    "actionrules.new": RIGHTS,
+    "actionrules.up": RIGHTS,
+    "approvals.agree": PROOF,
+    "approvals.refuse": PROOF,
+    "asking.alone": PROOF,
+    "asking.glass": PROOF,
+    "runbooks.delete": PROOF,
+    "runbooks.edit": PROOF,
+    "runbooks.new": PROOF,
+    "runbooks.review": PROOF,
     "additions.take_back": UNDO,
     "channels.delete": SECRETS,
     "channels.edit": SECRETS,

@@ -69,6 +69,26 @@ ELSEWHERE = {
     "tickets.lost": "walked by tests/webui/test_tickets.py, before anybody is logged in",
     "tickets.use": "as tickets.lost",
     "routes.verify": "a code that is sent; walked by tests/webui/test_channel_pages.py",
+    **dict.fromkeys(
+        (
+            "abilities.save",
+            "actionrules.delete",
+            "actionrules.edit",
+            "actionrules.new",
+            "actionrules.up",
+            "approvals.agree",
+            "approvals.cancel",
+            "approvals.refuse",
+            "asking.alone",
+            "asking.ask",
+            "asking.glass",
+            "runbooks.delete",
+            "runbooks.edit",
+            "runbooks.new",
+            "runbooks.review",
+        ),
+        "walked by tests/webui/test_requests.py and tests/flow/test_approving.py",
+    ),
     "setup.sweep": "walked by tests/webui/test_setup.py",
 }
 """Endpoints not walked here, and why. All are under the witness of tests/webui/conftest.py wherever they are walked."""

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from domain.actions import Request
 from domain.chat import Message, Picture, Thread
 from domain.clock import now
 from domain.identity import Portrait
@@ -57,7 +58,7 @@ CAST = {
 PLAIN = {
     "name": "x", "stamp": "x", "key": "cpu", "ending": "csv", "token": "x", "language": "en", "kind": "problem", "mac": "x",
     "what": "0", "addition_id": "1", "credential_id": "1", "policy_id": "1", "rota_id": "1", "shift_id": "1",
-    "lookout_id": "1", "edit_id": "1", "owner_id": "1", "channel_id": "1",
+    "lookout_id": "1", "rule_id": "1", "runbook_id": "1", "edit_id": "1", "owner_id": "1", "channel_id": "1",
 }  # fmt: skip
 """Names in addresses that lead to nothing of a division: the installation's own things, and words."""
 
@@ -107,6 +108,9 @@ def settle(session: Session) -> Town:
                 expires_at=now() + timedelta(days=1),
             ),
             "message_id": Message(author_id=keeper.id, author=keeper.name, client="12345678", body="x", thread_id=session.scalars(select(Thread.id).where(Thread.division_id == division.id)).one()),
+            "request_id": Request(
+                host_id=host.id, kind="host.restart", params={}, bound="", reason="x", needs=2, local=1, expires_at=now() + timedelta(days=1)
+            ),
             "portrait": Portrait(person_id=keeper.id, stamp="x", image=b"x"),
         }  # fmt: skip
         session.add_all(rows.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint
 
 from webui.api import (
+    actions,
     audits,
     credentials,
     discoveries,
@@ -33,6 +34,7 @@ SUBJECTS: tuple[Routes, ...] = (
     talk.routes,
     limits.routes,
     maintenance.routes,
+    actions.routes,
     places.routes,
     telling.routes,
     discoveries.routes,
