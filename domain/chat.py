@@ -192,11 +192,12 @@ def theirs(person: Person) -> ColumnElement[bool]:
         return or_(Thread.kind != "direct", own)
     machines = visible(person)
     places = select(Membership.division_id).where(Membership.person_id == person.id)
-    at = exists().where(Incident.id == Thread.incident_id, Host.id == Incident.host_id, machines)
+    own_host = exists().where(Host.id == Thread.host_id, machines).correlate(Thread)  # whatever else a query joins
+    at = exists().where(Incident.id == Thread.incident_id, Host.id == Incident.host_id, machines).correlate(Thread)
     behind = exists().where(
         IncidentMember.incident_id == Thread.incident_id, Host.id == IncidentMember.host_id, machines
     )
-    return or_(exists().where(Host.id == Thread.host_id, machines), at, behind, Thread.division_id.in_(places), own)
+    return or_(own_host, at, behind.correlate(Thread), Thread.division_id.in_(places), own)
 
 
 HEARS = """

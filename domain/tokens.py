@@ -27,8 +27,8 @@ SCOPES: Mapping[str, frozenset[Right]] = {
 }
 """What a token may be used for. It lets nobody do what they may not do themselves; and approving is for people alone."""
 ACCOUNT, LOGINS = "admin", "logins"
-"""The scope that reaches its person's other tokens; and the one that beside `admin` stores logins and says where they go,
-for which a person at a page shows once more who they are."""
+"""The scope that reaches its person's other tokens; and the one that beside `admin` stores logins, says where they go
+and who may log in here, for which a person at a page shows once more who they are."""
 
 
 def reach(scopes: Iterable[str]) -> frozenset[Right]:

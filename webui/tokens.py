@@ -32,7 +32,7 @@ SAID = {
     "admin": (lazy_gettext("Administer"), lazy_gettext("Everything you may do, except to approve.")),
     "logins": (
         lazy_gettext("Touch logins"),
-        lazy_gettext("With “Administer”: store logins of machines, and say where they go."),
+        lazy_gettext("With “Administer”: store logins of machines, say where they go, and who may log in here."),
     ),
 }
 

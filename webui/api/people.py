@@ -199,7 +199,7 @@ def _reaches(row: ApiToken) -> bool:
     return shown is None or shown.id == row.id or ACCOUNT in shown.scopes
 
 
-@routes.post("/people", Right.ADMIN)
+@routes.post("/people", Right.ADMIN, grave=True)
 def make(body: Newcomer) -> Made[Person]:
     """Somebody new, without a password: they choose one by an invitation, or log in elsewhere."""
     if store.session().scalar(select(Row.id).where(Row.login == body.login)) is not None:
@@ -213,7 +213,7 @@ def make(body: Newcomer) -> Made[Person]:
     return Made(_now(row), url_for("api.people_show", person_id=row.id))
 
 
-@routes.patch("/people/{person_id}", Right.ADMIN, row=Row, now=show)
+@routes.patch("/people/{person_id}", Right.ADMIN, row=Row, now=show, grave=True)
 def change(person_id: int, body: Changes) -> Person:
     """Change what is sent; whoever is switched off is out of everything at once."""
     row = _other(person_id)
@@ -226,7 +226,7 @@ def change(person_id: int, body: Changes) -> Person:
     return _now(row)
 
 
-@routes.post("/people/{person_id}/invitation", Right.ADMIN, row=Row, now=show)
+@routes.post("/people/{person_id}/invitation", Right.ADMIN, row=Row, now=show, grave=True)
 def invite(person_id: int) -> Person:
     """Send somebody who has no password yet a new invitation by mail; the one before opens nothing any more."""
     row = _other(person_id)
