@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     audit_days: int | None = Field(
         default=None, ge=30, le=36500, description="days the record of who did what is kept; unset: for ever"
     )
+    chat_days: int = Field(default=730, ge=1, le=36500, description="days what was said in the chat is kept")
     calibration_days: int = Field(
         default=14, ge=1, le=60, description="days a machine's own normal is learnt before it counts as known"
     )

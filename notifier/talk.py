@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from config.settings import Settings
-from domain import audit, clock, fingerprint
+from domain import audit, chat, clock, fingerprint
 from domain.rights import Right
 from notifier import relay
 from notifier.bot import Asked, Bot, Chat, Heard, Left, Linked, Moved, Person, Pressed, Spoken
@@ -201,7 +201,7 @@ class Talk:
         """ "I'm on it" for an incident that is this person's to take (R17)."""
         now = clock.now()
         found = cursor.execute(
-            "select i.id, i.closed_at, i.owner_id from incident i left join host h on h.id = i.host_id"  # noqa: S608 - our own words
+            "select i.id, i.host_id, i.closed_at, i.owner_id from incident i left join host h on h.id = i.host_id"  # noqa: S608 - our own words
             f" where i.id = %(incident)s and {THEIRS} for update of i",
             {"incident": incident, "person": known["id"]},
         ).fetchone()
@@ -223,6 +223,8 @@ class Talk:
             cursor.connection, "incident.acknowledged", person_id=known["id"], person=known["name"], source="telegram",
             on=f"incident:{incident}",
         )  # fmt: skip
+        detail = {"by": known["name"], "incident": incident}
+        chat.line(cursor, host_id=found["host_id"], incident_id=incident, kind="incident.acknowledged", detail=detail)
         return speech.gettext("You have it in hand.")
 
     def _mute(self, cursor: Cursor[Any], known: Row, chat: Chat, speech: Speech) -> str:

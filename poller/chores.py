@@ -86,7 +86,9 @@ async def make_partitions(connection: AsyncConnection[Any], today: datetime) -> 
         await connection.execute(partition((today + timedelta(days=ahead)).strftime("%Y%m%d")))
 
 
-async def retire(connection: AsyncConnection[Any], today: datetime, raw_days: int, hourly_days: int) -> list[str]:
+async def retire(
+    connection: AsyncConnection[Any], today: datetime, raw_days: int, hourly_days: int, chat_days: int = 730
+) -> list[str]:
     """Drop partitions older than `raw_days`, prune rollups and what else has had its day. Names of what was dropped."""
     oldest = (today - timedelta(days=raw_days)).strftime("%Y%m%d")
     cursor = await connection.execute(
@@ -102,6 +104,7 @@ async def retire(connection: AsyncConnection[Any], today: datetime, raw_days: in
     )
     await connection.execute("delete from note where at < %s", [today - timedelta(days=raw_days)])
     await connection.execute("delete from notice where at < %s", [today - timedelta(days=hourly_days)])
+    await connection.execute("delete from message where at < %s", [today - timedelta(days=chat_days)])
     await connection.execute("delete from linking where expires_at < now() - interval '1 day'")
     await connection.execute("delete from look where asked_at < now() - interval '1 day'")
     await connection.execute("delete from discovery where asked_at < now() - interval '30 days'")
@@ -180,8 +183,11 @@ async def beat(connection: AsyncConnection[Any], role: str, data: dict[str, Any]
 class Chores:
     """The housekeeping of one poller, on a connection of its own."""
 
-    def __init__(self, url: str, raw_days: int, hourly_days: int, audit_days: int | None = None) -> None:
+    def __init__(
+        self, url: str, raw_days: int, hourly_days: int, audit_days: int | None = None, chat_days: int = 730
+    ) -> None:
         self._url, self._raw_days, self._hourly_days, self._audit_days = url, raw_days, hourly_days, audit_days
+        self._chat_days = chat_days
         self._connection: AsyncConnection[Any] | None = None
         self._rolled: datetime | None = None
         self._told_on: date | None = None
@@ -207,7 +213,9 @@ class Chores:
                 now = clock.now()
                 await make_partitions(connection, now)
                 await roll_up(connection, (self._rolled or now) - LATE, now)
-                dropped = await retire(connection, now.astimezone(UTC), self._raw_days, self._hourly_days)
+                dropped = await retire(
+                    connection, now.astimezone(UTC), self._raw_days, self._hourly_days, self._chat_days
+                )
                 await self._tend_the_audit(connection, now)
             if dropped:
                 _log.info("Samples older than %d days were dropped: %s.", self._raw_days, ", ".join(dropped))

@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import AsyncCursor
 
+from domain.chat import asked_line
 from domain.routing import ADMINS_ONLY, MONITOR
 from poller.page import Page, Row
 
@@ -17,6 +18,7 @@ PROBLEMS = ("down", "warning", "critical")
 ENDS = ("up", "ok", "disabled", "pending")
 """States that close one: grey does not, since nothing is known then."""
 LINE_LOST = "None of the reference targets answers: the monitor's own line is gone."
+WELL = ("up", "ok")
 MAINTENANCE = ("maintenance", "ended")
 """States of the subjects `maintenance:HOST`, which have intervals and nothing else."""
 
@@ -94,6 +96,8 @@ async def _open(cursor: AsyncCursor[Any], row: dict[str, Any]) -> None:
     found = await cursor.fetchone()
     assert found is not None
     await _event(cursor, row, "opened" if found[1] else "state")
+    if found[1] or row["before"] in PROBLEMS:
+        await _line(cursor, row, found[0], "incident.opened" if found[1] else "incident.changed", state=row["after"])
     if row["check"] is None and row["after"] == "down":
         await _merge(cursor, found[0], "host_id = %(host)s and check_id is not null", row)
 
@@ -104,10 +108,12 @@ async def _close(cursor: AsyncCursor[Any], row: dict[str, Any]) -> None:
     await cursor.execute(
         "update incident set closed_at = greatest(%(since)s, since) where closed_at is null and (subject = %(subject)s"
         " or (%(after)s = 'disabled' and case when %(check)s::int is null then host_id = %(host)s else check_id = %(check)s end))"
-        " returning id",
+        " returning id, extract(epoch from closed_at - since)::float8",
         row,
     )
-    for (incident,) in await cursor.fetchall():
+    told = "incident.recovered" if row["after"] in WELL else "incident.ended"
+    for incident, lasted in await cursor.fetchall():
+        await _line(cursor, row, incident, told, lasted=round(lasted))
         freed = await _split(cursor, "merged_into = %(into)s", {**row, "into": incident})
         await cursor.execute(
             "update incident_member set until = greatest(since, %s) where incident_id = %s and until is null",
@@ -115,6 +121,17 @@ async def _close(cursor: AsyncCursor[Any], row: dict[str, Any]) -> None:
         )
         for one in freed:
             await _return(cursor, one, row)
+
+
+async def _line(cursor: AsyncCursor[Any], row: dict[str, Any], incident: int, kind: str, **more: Any) -> None:
+    """A thin line in the threads of the incident and of its machine."""
+    detail = {"incident": incident, "subject": row["subject"], **more}
+    if row["check"] is not None:
+        await cursor.execute("select name from host_check where id = %(check)s", row)
+        named = await cursor.fetchone()
+        detail["check"] = named[0] if named else ""
+    statement, values = asked_line(row["host"], incident, None, kind, detail)
+    await cursor.execute(statement.encode(), values)
 
 
 async def _return(cursor: AsyncCursor[Any], incident: int, row: dict[str, Any]) -> None:

@@ -98,7 +98,9 @@ class _Poller:
         self._recorder = Recorder(self._url, settings.site, spool, self._steady, targets, ready)
         self._references = References(self._lanes, targets or (), self._recorder.asked)
         self._upward = Upward(self._steady.now, self._look_aside)
-        self._chores = Chores(self._url, settings.raw_days, settings.hourly_days, settings.audit_days)
+        self._chores = Chores(
+            self._url, settings.raw_days, settings.hourly_days, settings.audit_days, settings.chat_days
+        )
         self._answers = Answers(
             self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._recorder.add, self._sources
         )

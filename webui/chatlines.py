@@ -8,17 +8,20 @@ from typing import Any
 from flask import url_for
 
 from domain.chat import Message
+from webui import trouble
 from webui.language import gettext, lazy_gettext
 from webui.wording import span, word
 
 SENTENCES: Mapping[str, Any] = {
     "incident.opened": lazy_gettext("Incident #%(incident)s: %(about)s – %(state)s"),
     "incident.changed": lazy_gettext("Incident #%(incident)s: %(about)s is now %(state)s"),
+    "incident.ended": lazy_gettext("Incident #%(incident)s: %(about)s is not watched any more"),
     "incident.recovered": lazy_gettext("Incident #%(incident)s: %(about)s is well again after %(lasted)s"),
     "incident.acknowledged": lazy_gettext("%(by)s is on incident #%(incident)s"),
     "incident.handed_over": lazy_gettext("%(by)s handed incident #%(incident)s over to %(to)s"),
     "incident.given_back": lazy_gettext("%(by)s gave incident #%(incident)s back"),
     "incident.closed": lazy_gettext("%(by)s said what incident #%(incident)s was: %(text)s"),
+    "maintenance.begun": lazy_gettext("%(by)s began maintenance for %(lasted)s: %(note)s"),
     "maintenance.planned": lazy_gettext("%(by)s planned maintenance: %(note)s"),
     "maintenance.ended": lazy_gettext("%(by)s ended maintenance: %(note)s"),
     "telegram.linked": lazy_gettext("%(by)s joined this thread to a Telegram chat: whoever is there reads and writes along"),
@@ -44,7 +47,17 @@ def sentence(row: Message) -> str:
     told = SENTENCES.get(what)
     if told is None:
         return what
-    return str(told) % _Places({key: _said(key, value) for key, value in row.detail.items()})
+    particulars = {"about": about(row.detail), **row.detail}
+    return str(told) % _Places({key: _said(key, value) for key, value in particulars.items()})
+
+
+def about(detail: Mapping[str, Any]) -> str:
+    """What an incident is about beside its machine: a check by its name then, a limit by its measure; empty for all of it."""
+    subject, check = str(detail.get("subject", "")), str(detail.get("check", ""))
+    kind, _, rest = subject.partition(":")
+    if kind not in ("check", "metric") or not rest.partition(":")[0].isdigit():
+        return ""
+    return trouble.subject_name(subject, {int(rest.partition(":")[0]): check})
 
 
 def icon(row: Message) -> str:

@@ -14,13 +14,15 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from domain import audit, rights
+from domain import audit, chat, rights
 from domain.inventory import Check, Host, Person, within
 from domain.records import Incident, IncidentEvent, Track
 from domain.rights import Right
 from webui.language import gettext
 
 WELL = ("up", "ok")
+TOLD = ("acknowledged", "handed_over", "given_back", "closed")
+"""What of it is a line in the threads of the incident and of its machine."""
 MORNING = time(8)
 LONGEST_TEXT = 2000
 TERMS = ("1h", "4h", "tomorrow", "open")
@@ -178,3 +180,12 @@ def _write(
 ) -> None:
     session.add(IncidentEvent(incident_id=incident.id, at=moment, kind=kind, person_id=person.id, data=dict(data)))
     audit.write(session, f"incident.{kind}", person_id=person.id, person=person.name, on=f"incident:{incident.id}")
+    if kind in TOLD:
+        to = session.get(Person, data["to"]) if "to" in data else None
+        detail = {
+            "by": person.name,
+            "incident": incident.id,
+            "to": to.name if to else "",
+            "text": data.get("text", "")[:200],
+        }
+        chat.line(session, host_id=incident.host_id, incident_id=incident.id, kind=f"incident.{kind}", detail=detail)

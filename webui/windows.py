@@ -11,9 +11,9 @@ from babel import dates
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from domain import calendar
+from domain import calendar, chat
 from domain.calendar import Rule, Span
-from domain.inventory import Division, Host, HostGroup, Site, Window
+from domain.inventory import Division, Host, HostGroup, Person, Site, Window
 from webui.language import gettext, locale
 from webui.wording import moment, span
 
@@ -49,8 +49,19 @@ class Stretch:
         return self.rule.kind != "once"
 
 
-def make(session: Session, rule: Rule, target: tuple[str, int | None], note: str, person_id: int | None) -> Window:
-    """A new window on (host | group | division | site | everything, id). The poller hears of it at commit."""
+def make(
+    session: Session,
+    rule: Rule,
+    target: tuple[str, int | None],
+    note: str,
+    person_id: int | None,
+    *,
+    begun: bool = False,
+) -> Window:
+    """A new window on (host | group | division | site | everything, id). The poller hears of it at commit.
+
+    Of one on a machine or a division its thread tells: that it is planned, or has `begun`.
+    """
     kind, id = target
     row = Window(
         note=note.strip()[:LONGEST_NOTE],
@@ -67,6 +78,8 @@ def make(session: Session, rule: Rule, target: tuple[str, int | None], note: str
     session.add(row)
     session.flush()
     _announce(session)
+    lasted = rule.duration.total_seconds() if begun else None
+    _tell(session, row, "maintenance.begun" if begun else "maintenance.planned", person_id, lasted)
     return row
 
 
@@ -75,7 +88,7 @@ def start(
     zone: str,
 ) -> Window:  # fmt: skip
     """Maintenance from now on, for so long. Raises ValueError with one sentence."""
-    return make(session, calendar.once(at, at + lasts, zone=zone), target, note, person_id)
+    return make(session, calendar.once(at, at + lasts, zone=zone), target, note, person_id, begun=True)
 
 
 def end(session: Session, row: Window, person_id: int | None, at: datetime, *, whole: bool = False) -> bool:
@@ -90,6 +103,7 @@ def end(session: Session, row: Window, person_id: int | None, at: datetime, *, w
     else:
         row.ended_at, row.ended_by = at, person_id
     _announce(session)
+    _tell(session, row, "maintenance.ended", person_id, None)
     return True
 
 
@@ -233,6 +247,13 @@ def as_json(one: Stretch) -> dict[str, Any]:
         "made_at": row.made_at.isoformat(),
         "ended_at": row.ended_at.isoformat() if row.ended_at else None,
     }
+
+
+def _tell(session: Session, row: Window, kind: str, person_id: int | None, lasted: float | None) -> None:
+    """A line in the thread of the machine or the division it is on."""
+    person = session.get(Person, person_id) if person_id is not None else None
+    detail = {"by": person.name if person else "", "note": row.note[:200], "lasted": lasted}
+    chat.line(session, host_id=row.host_id, division_id=row.division_id, kind=kind, detail=detail)
 
 
 def _announce(session: Session) -> None:

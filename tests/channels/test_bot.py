@@ -13,7 +13,7 @@ import talkers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifier.bot import Asked, Bot, Chat, Heard, Left, Linked, Moved, Person, Poll, Pressed, parse
+from notifier.bot import Asked, Bot, Chat, Heard, Left, Linked, Moved, Person, Poll, Pressed, Spoken, parse
 from notifier.channels.base import Undelivered
 from notifier.channels.telegram import CHANNEL, Address, Options, units
 from probes.base import Keep
@@ -83,11 +83,22 @@ def test_start_without_a_code_is_a_question_like_any_other(server: Telegram, bot
 
 def test_what_is_said_to_others_is_not_heard(server: Telegram, bot: Bot) -> None:
     server.says(-1001, "/status@other_bot")
-    server.says(-1001, "good morning")
+    server.says(-1001, "good morning", edited=True)
     server.says(42, "/status", edited=True)
     server.says(42, "what about /status")
     poll = bot.listen(0, 0)
     assert poll.heard == () and bot.listen(poll.offset, 0) == Poll(poll.offset)
+
+
+def test_what_is_said_in_a_group_or_its_topic_is_heard_as_it_was_said(server: Telegram, bot: Bot) -> None:
+    server.says(-1001, "good morning\n<b>all</b>", sender=99)
+    server.says(-1001, "and here", sender=99, topic=7)
+    first, second = bot.listen(0, 0).heard
+    assert isinstance(first, Spoken) and isinstance(second, Spoken)
+    assert (first.text, first.chat, first.person) == (
+        "good morning\n<b>all</b>", Chat("-1001", 0, False), Person(99, "Budi", "id"),
+    )  # fmt: skip
+    assert second.chat.topic == 7 and second.message > first.message
 
 
 def test_a_press_says_who_pressed_what_where(server: Telegram, bot: Bot) -> None:

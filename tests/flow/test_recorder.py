@@ -309,3 +309,48 @@ async def test_what_was_told_long_ago_is_forgotten_and_what_was_told_lately_is_k
         await retire(connection, datetime.now(UTC), 30, 366)
     with engine.connect() as connection:
         assert connection.execute(text("select count(*) from notice")).scalar_one() == 1
+
+
+async def test_what_was_said_long_ago_goes_with_its_pictures_and_what_was_said_lately_stays(
+    database_url: str, engine: Engine, desk: Desk
+) -> None:
+    with engine.begin() as connection:
+        for days, words in ((800, "old"), (10, "new")):
+            connection.execute(
+                text(
+                    "with said as (insert into message (thread_id, author, body, at) select id, 'x', :words,"
+                    " now() - make_interval(days => :days) from thread limit 1 returning id)"
+                    " insert into picture (message_id, width, height, image) select id, 1, 1, 'x' from said"
+                ),
+                {"words": words, "days": days},
+            )
+        connection.execute(text("set constraints all immediate"))
+        connection.execute(text("update message set at = now() - interval '800 days' where body = 'old'"))
+    async with await psycopg.AsyncConnection.connect(as_role(database_url, "poller"), autocommit=True) as connection:
+        await retire(connection, datetime.now(UTC), 30, 366, 730)
+    assert rows(engine, "select body from message") == [("new",)]
+    assert rows(engine, "select count(*) from picture") == [(1,)]
+
+
+async def test_trouble_and_its_end_are_lines_in_the_threads_of_the_machine_and_of_the_incident(
+    desk: Desk, engine: Engine
+) -> None:
+    recorder = await desk.recorder()
+    for minute, reading in enumerate([answered(), silent(), silent(), silent(), silent(), answered()]):
+        recorder.add(desk.round(minute, reading))
+        await recorder.flush()
+    (incident,) = rows(engine, "select id from incident where subject = :s", s=f"host:{desk.host_id}")
+    found = rows(
+        engine,
+        "select t.kind, m.detail ->> 'what', (m.detail -> 'incident')::int, m.detail ->> 'state', m.detail ->> 'lasted'"
+        " from message m join thread t on t.id = m.thread_id where m.detail ->> 'subject' like 'host:%'"
+        " order by t.kind, m.number",
+    )
+    assert found == [
+        (kind, *line)
+        for kind in ("incident", "machine")
+        for line in (
+            ("incident.opened", incident[0], "down", None),
+            ("incident.recovered", incident[0], None, "240"),
+        )
+    ]

@@ -204,6 +204,7 @@ def test_every_name_in_an_address_is_known_here(app: Flask, two: Town) -> None:
     assert not unknown, "say in this file what they stand for in a division"
 
 
+@pytest.mark.timeout(400)
 def test_whoever_lacks_the_right_is_refused_everywhere(app: Flask, two: Town, session: Session) -> None:
     nobody = Visitor(app.test_client())
     wrong = []
@@ -227,6 +228,7 @@ def test_whoever_lacks_the_right_is_refused_everywhere(app: Flask, two: Town, se
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.timeout(400)  # every address, by everybody, twice
 def test_another_divisions_things_answer_like_things_that_do_not_exist(app: Flask, two: Town, session: Session) -> None:
     wrong = []
     for who in CAST:

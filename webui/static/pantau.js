@@ -104,6 +104,11 @@ const listen = () => {
     if (event.data.startsWith("chat:")) { document.dispatchEvent(new CustomEvent("pantau:listening")); return; }
     try { await pantau.refresh(); heard = Date.now(); tell(false); } catch { /* the heartbeat tells */ }
   });
+  stream.addEventListener("error", () => { // refused, which a browser does not try again by itself
+    if (stream?.readyState !== EventSource.CLOSED) return;
+    stream = null;
+    setTimeout(listen, 4000 + 4000 * Math.random());
+  });
   stream.addEventListener("ended", () => { stream.close(); location.reload(); }); // logged out elsewhere
 };
 if (said) {
