@@ -8,7 +8,7 @@ from typing import Any
 from flask import url_for
 
 from domain.chat import Message
-from webui import trouble
+from webui import doings, trouble
 from webui.language import gettext, lazy_gettext
 from webui.wording import span, word
 
@@ -28,9 +28,14 @@ SENTENCES: Mapping[str, Any] = {
     "telegram.parted": lazy_gettext("%(by)s parted this thread from its Telegram chat"),
 }  # fmt: skip
 """By what a line says happened (domain.chat.line); its particulars fill the places."""
-PAGES: Mapping[str, tuple[str, str]] = {"incident": ("incidents.show", "incident_id")}
+ACTION = "action."
+"""How the kinds begin that webui/doings.py puts into words."""
+PAGES: Mapping[str, tuple[str, str]] = {
+    "request": ("approvals.show", "request_id"),
+    "incident": ("incidents.show", "incident_id"),
+}
 """Which particular leads to which page, and what the page calls it."""
-ICONS = {"incident": "alert-circle", "maintenance": "calendar", "telegram": "messages"}
+ICONS = {"action": "refresh", "incident": "alert-circle", "maintenance": "calendar", "telegram": "messages"}
 LONGEST = 200
 
 
@@ -44,6 +49,8 @@ class _Places(dict[str, Any]):
 def sentence(row: Message) -> str:
     """What happened. A kind nobody put into words is shown as it is written."""
     what = str(row.detail.get("what", ""))
+    if what.startswith(ACTION):
+        return doings.line(what.removeprefix(ACTION), {key: _said(key, value) for key, value in row.detail.items()})
     told = SENTENCES.get(what)
     if told is None:
         return what
