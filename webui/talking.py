@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import render_template
+from flask_babel import get_timezone
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -81,10 +82,10 @@ def _number(text: str) -> bool:
 
 
 class Drawings:
-    """Messages as they look, drawn by the first who asks, once a language; whoever else listens takes the same."""
+    """Messages as they look, drawn by the first who asks, once a language and clock; whoever else listens takes the same."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[int, int, str], dict[str, Any]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int, str, str], dict[str, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
     def data(self, heard: Heard, whole: bool) -> str:
@@ -96,7 +97,7 @@ class Drawings:
         return json.dumps(answer | {"author": found.get("author"), "new": found.get("new", False)})
 
     def _drawn(self, heard: Heard) -> dict[str, Any]:
-        key = (heard.message, heard.turn, str(locale()))
+        key = (heard.message, heard.turn, str(locale()), str(get_timezone()))
         with self._lock:
             found = self._kept.get(key)
             if found is None:
