@@ -175,6 +175,7 @@
     const data = new FormData(form);
     data.set("client", name());
     complain("");
+    choices.hidden = true;
     put(form.action, data, words || attached.textContent, () => { if (!box.value) { box.value = words; grow(); } });
     box.value = "";
     files.value = "";
@@ -209,6 +210,9 @@
       event.preventDefault();
       form.requestSubmit();
     }
+  });
+  form.addEventListener("mousedown", (event) => { // a press beside the box leaves the phone's keyboard where it is
+    if (event.target.closest("button")) event.preventDefault();
   });
   files.addEventListener("change", () => { attached.textContent = [...files.files].map((one) => one.name).join(", "); });
 
