@@ -87,6 +87,7 @@ MAY: Mapping[str, Mapping[str, str]] = {
         "host": LOCK,
         "host_check": LOCK,
         "audit": "insert",
+        "maintenance_window": ADD,
         **TALKED["poller"],
         **DONE["poller"],
     },

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, load_only
 
 from domain import audit, chat, orders, quorum, rights
 from domain.actions import OPEN, ActionRule, HostService, Request, Runbook, Step, Summons, Vote
-from domain.inventory import Host, HostKey, Membership, Person, host_in_group
+from domain.inventory import Check, Host, HostKey, Membership, Person, host_in_group
 from domain.orders import INTERRUPTING, Unclear
 from domain.quorum import EXTRA, USUAL, Rule, Standing
 from domain.records import Incident
@@ -31,6 +31,8 @@ QUIET = timedelta(minutes=10)
 CROWD = 3
 """Machines of one division restarted within QUIET before one more must agree to the next."""
 LONGEST_REASON = 1000
+NOT_YET = ("vm.restart",)
+"""What has its form, and nobody yet who carries it out."""
 GLASS = Right.ADMIN
 """What breaking the glass takes."""
 KNOWN = load_only(Person.name, Person.role, Person.active)
@@ -110,6 +112,10 @@ def order(session: Session, host: Host, kind: str, params: Mapping[str, Any]) ->
     if kind.startswith("service.") and session.get(HostService, (host.id, kept["service"])) is None:
         raise Denied("service", service=kept["service"])
     facts = [_place(session, host)]
+    if facts[0]["port"] is None:
+        raise Denied("way")
+    if kind in NOT_YET:
+        raise Denied("not_yet")
     if kind == "vm.restart":
         above = session.get(Host, kept["hypervisor"])
         if above is None or above.id == host.id:
@@ -120,6 +126,18 @@ def order(session: Session, host: Host, kind: str, params: Mapping[str, Any]) ->
     return kept, orders.bound(kind, kept, {"to": facts})
 
 
+def way(session: Session, host: Host) -> int | None:
+    """The port at which a machine is acted upon by SSH: that of its first check by SSH. None where it has none."""
+    options = session.scalar(
+        select(Check.options)
+        .where(Check.host_id == host.id, Check.kind == "ssh", Check.enabled)
+        .order_by(Check.id)
+        .limit(1)
+    )
+    port = options.get("port", 22) if options is not None else None
+    return port if isinstance(port, int) else None
+
+
 def _place(session: Session, host: Host) -> dict[str, Any]:
     keys = session.scalars(select(HostKey.fingerprint).where(HostKey.host_id == host.id, HostKey.state == "pinned"))
     return {
@@ -127,6 +145,7 @@ def _place(session: Session, host: Host) -> dict[str, Any]:
         "address": host.address,
         "division": host.division_id,
         "login": host.action_credential_id,
+        "port": way(session, host),
         "keys": sorted(keys),
     }
 

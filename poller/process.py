@@ -18,6 +18,7 @@ from config.settings import Settings, place_of
 from domain import clock
 from domain.clock import Steady
 from poller import sources
+from poller.actions import Actions
 from poller.answers import Answers
 from poller.chores import Chores, Load
 from poller.discovery import Discoveries
@@ -64,7 +65,7 @@ class _Poller:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._url = database.url(settings.database_url, settings.sockets, "poller")
-        self._engine = database.engine(self._url, size=2, name="pantau poller")
+        self._engine = database.engine(self._url, size=4, name="pantau poller")
         self._sessions = database.sessions(self._engine)
         self._opener = vault.opener(settings.vault_key)
         self._sources = sources.of(settings)
@@ -89,6 +90,7 @@ class _Poller:
 
     async def _watch(self, line: AsyncConnection, stop: asyncio.Event) -> None:
         """Look, record and answer until told to stop."""
+        self._loop = asyncio.get_running_loop()
         settings, self._schedule, self._load = self._settings, Schedule(self._steady), Load()
         self._lanes = Lanes(settings.seats, self._steady)
         spool = Spool(settings.spool, settings.spool_mib * 2**20)
@@ -107,6 +109,7 @@ class _Poller:
         self._discoveries = Discoveries(
             self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._sources
         )
+        self._actions = Actions(self._sessions, self._opener, self._sources, self._acted)
         self._ears = Ears(
             self._url, self._lanes.keep, self._look_now,
             place_of(settings.traps) if settings.traps else None, place_of(settings.syslog) if settings.syslog else None,
@@ -117,6 +120,7 @@ class _Poller:
         await self._ears.open()
         await self._chores.hourly()
         await self._replan()
+        await self._actions.open()
         _log.info("Watching %s, %s.", _many(len(self._plan.hosts), "machine"), _many(len(self._schedule), "round"))
         times = Clock()
         times.every(TICK, self._tick, "tick")
@@ -128,6 +132,7 @@ class _Poller:
         times.every(600, Forecasts(self._url).work, "forecasts")
         times.every(ASKED, self._ask_references, "references")
         times.every(STANDING, self._standing, "standing")
+        times.every(STANDING, self._act, "actions")
         times.start()
         tasks = [
             asyncio.create_task(self._recorder.run(), name="recorder"),
@@ -188,6 +193,7 @@ class _Poller:
                     else:
                         await self._answers.serve()
                         self._discoveries.serve()
+                        await self._act()
             await asyncio.sleep(1)
             with contextlib.suppress(psycopg.OperationalError):
                 line = await self._lead()
@@ -238,6 +244,16 @@ class _Poller:
         current = self._plan.hosts.get(host.id)
         if current is not None and current.checks:
             self._look_aside(current, current.checks)
+
+    async def _act(self) -> None:
+        """Take up what was agreed to, unless PostgreSQL is away: then it waits, or expires."""
+        with contextlib.suppress(SQLAlchemyError):
+            await self._actions.serve()
+
+    def _acted(self, host_id: int) -> None:
+        """Something was done to a machine (told from any thread): look at all of it."""
+        if (host := self._plan.hosts.get(host_id)) is not None:
+            self._loop.call_soon_threadsafe(self._look_now, host)
 
     def _look_aside(self, host: HostPlan, checks: tuple[CheckPlan, ...]) -> None:
         """Look at these checks of a machine, beside its schedule."""

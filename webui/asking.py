@@ -11,12 +11,12 @@ from sqlalchemy import or_, select
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from domain import approving, guests
+from domain import approving
 from domain.actions import OPEN, HostService, Request, Runbook
 from domain.approving import Denied
-from domain.inventory import Host, host_in_group, host_parent
+from domain.inventory import Host, host_in_group
 from domain.orders import Parameter, Unclear, parameters
-from domain.records import FactSeen, Incident
+from domain.records import Incident
 from domain.rights import Right
 from webui import access, doings, impact, store
 from webui.language import gettext
@@ -84,15 +84,10 @@ def _ask(host: Host, *, glass: bool = False, alone: bool = False) -> Response | 
 
 
 def _order(session: Any, host: Host, typed: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The order chosen: `host.restart`, `service.restart:NAME`, `vm.restart`, `runbook.run:ID`. Raises Denied."""
+    """The order chosen: `host.restart`, `service.restart:NAME`, `runbook.run:ID`. Raises Denied."""
     kind, _, about = typed.get("do", "").partition(":")
     if kind in SERVICE:
         return kind, {"service": about}
-    if kind == "vm.restart":
-        found = guest(host)
-        if found is None:
-            raise Denied("hypervisor")
-        return kind, {"hypervisor": found[0], "guest": found[1]}
     if kind == "runbook.run":
         book = session.get(Runbook, int(about)) if about.isascii() and about.isdigit() and len(about) < 9 else None
         if book is None:
@@ -108,36 +103,15 @@ def _parameters(book: Runbook) -> tuple[Parameter, ...]:
         return ()
 
 
-def guest(host: Host) -> tuple[int, str] | None:
-    """The hypervisor of a machine, and what it calls it: from what hypervisors above it tell."""
-    session = store.session()
-    above = select(host_parent.c.parent_id).where(host_parent.c.host_id == host.id)
-    rows = session.execute(
-        select(FactSeen.host_id, FactSeen.name, FactSeen.part, FactSeen.value).where(
-            FactSeen.host_id.in_(above), FactSeen.name.in_(guests.FACTS)
-        )
-    )
-    told = [guests.Told(*row) for row in rows]
-    for one in told:
-        names = {host.id: host.name, one.host: ""}
-        if guests.links([one], names, frozenset()).add:
-            return one.host, one.guest
-    return None
-
-
 def offers(host: Host) -> list[tuple[str, str]]:
-    """What can be asked for at a machine: (value, words)."""
+    """What can be asked for at a machine: (value, words). None without a login for it, and a way there."""
     session = store.session()
-    found = []
-    if host.action_credential_id is not None:
-        found.append(("host.restart", doings.order("host.restart", {})))
-        for name in session.scalars(select(HostService.name).where(HostService.host_id == host.id).order_by("name")):
-            found += [(f"{kind}:{name}", doings.order(kind, {"service": name})) for kind in SERVICE]
-    if (told := guest(host)) is not None:
-        found.append(("vm.restart", doings.order("vm.restart", {"guest": told[1]})))
-    if host.action_credential_id is not None:
-        found += [(f"runbook.run:{book.id}", doings.order("runbook.run", {}, book.name)) for book in runbooks(host)]
-    return found
+    if host.action_credential_id is None or approving.way(session, host) is None:
+        return []
+    found = [("host.restart", doings.order("host.restart", {}))]
+    for name in session.scalars(select(HostService.name).where(HostService.host_id == host.id).order_by("name")):
+        found += [(f"{kind}:{name}", doings.order(kind, {"service": name})) for kind in SERVICE]
+    return found + [(f"runbook.run:{book.id}", doings.order("runbook.run", {}, book.name)) for book in runbooks(host)]
 
 
 def runbooks(host: Host) -> list[Runbook]:

@@ -53,6 +53,7 @@ ENDS = {
         "Pantau was stopped while the order was on its way. It may have been carried out or not, and it is not sent"
         " again: look at the machine."
     ),
+    "rebooted": lazy_gettext("The machine was restarted since it was asked for. Nothing was done."),
     "ourselves": lazy_gettext("Pantau itself runs on this machine, and does not restart what it stands on."),
 }
 """How it ended, where no words came from the machine."""
@@ -155,6 +156,8 @@ def _too_few(about: Mapping[str, Any]) -> str:
 
 
 DENIED = {
+    "way": lazy_gettext("Pantau has no way to act at this machine yet: it is done by SSH, so it needs a check by SSH."),
+    "not_yet": lazy_gettext("Pantau cannot carry this out yet."),
     "alone": lazy_gettext("The rule does not let you act alone here: ask for it, and others agree."),
     "right": lazy_gettext("You may not do this at this machine."),
     "own": lazy_gettext("Nobody agrees to what they asked for themselves. Others were told."),

@@ -21,6 +21,7 @@ from sqlalchemy import Select, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from config import database
+from domain.actions import Request
 from domain.chat import Thread, theirs
 from domain.inventory import Host
 from domain.records import Incident, IncidentMember
@@ -100,7 +101,7 @@ class Hub:
         while True:
             try:
                 with database.listening(
-                    self._url, "recorded", "look", "inventory", "incident", "session", "chat"
+                    self._url, "recorded", "look", "inventory", "incident", "action", "session", "chat"
                 ) as heard:
                     self.tell({"*"})
                     for notice in heard.notifies():
@@ -177,6 +178,10 @@ def topics_of(channel: str, payload: str) -> set[str]:
         return {"home", "incidents", f"incident:{payload}"}
     if channel == "inventory":
         return {"home", "machines"}
+    if channel == "action":
+        return {"requests", f"request:{payload}"}
+    if channel == "action":
+        return {"requests", f"request:{payload}"}
     try:
         told: dict[str, Any] = json.loads(payload)
         topics = {f"machine:{int(host)}" for host in told["hosts"]} | {"machines"}
@@ -250,7 +255,7 @@ def _spoken(hub: Hub, client: Client, heard: list[Heard]) -> Iterator[str]:
         yield f"id: {one.thread}-{one.turn}\nevent: chat\ndata: {said}\n\n"
 
 
-ASKED = ("machine", "incident", "look", "chat")
+ASKED = ("machine", "incident", "look", "chat", "request")
 """Topics that name something not everybody may know of."""
 
 
@@ -288,6 +293,12 @@ def _visible(kind: str, ids: set[str]) -> Select[Any]:
     numbers = [int(id) for id in ids if id.isascii() and id.isdigit() and len(id) < 10]
     if kind == "chat":
         return select(Thread.id).where(Thread.id.in_(numbers), theirs(person))
+    if kind == "request":
+        mine = Host.id == Request.host_id, access.visible(person)
+        return select(Request.id).where(Request.id.in_(numbers), exists().where(*mine))
+    if kind == "request":
+        near = exists().where(Host.id == Request.host_id, access.visible(person))
+        return select(Request.id).where(Request.id.in_(numbers), near)
     if kind == "machine":
         return select(Host.id).where(Host.id.in_(numbers), access.visible(person))
     if access.can(Right.SEE):

@@ -32,6 +32,8 @@ IDLE_CHECK = 10.0
 closed: a thousand idle transports then burn half a core. It is a private attribute: tests watch that it still works."""
 LINE_BYTES = 2 * PROBE_BYTES
 """The most bytes one connection takes in from one look to the next."""
+SAID_BYTES = 256 * 1024
+"""The most bytes of what one command says that are kept."""
 FILE_BYTES = 20 * PROBE_BYTES
 """The most bytes of files and their names that one look reads."""
 KEX_FIRST = ("curve25519-sha256@libssh.org", "curve25519-sha256")
@@ -144,6 +146,29 @@ class Session:
                 output = _until(channel, end, deadline)
         self.used = time.monotonic()
         return output
+
+    def run(self, command: str, deadline: Deadline, stdin: bytes = b"") -> tuple[int, bytes]:
+        """One command of our own, its exit status and what it said (both of its mouths). Raises as `ask` does.
+
+        -1 is no status at all: the line was cut before there was one.
+        """
+        self._line.allow()
+        with _told(deadline):
+            channel = self._transport.open_session(timeout=deadline.check())
+            with contextlib.closing(channel):
+                channel.settimeout(deadline.check())
+                channel.set_combine_stderr(True)
+                channel.exec_command(command)
+                if stdin:
+                    channel.sendall(stdin)
+                channel.shutdown_write()
+                said = _all(channel, deadline)
+                while not channel.exit_status_ready() and not channel.closed:
+                    deadline.check()
+                    channel.status_event.wait(0.1)
+                status = channel.recv_exit_status() if channel.exit_status_ready() else -1
+        self.used = time.monotonic()
+        return status, said
 
     @contextlib.contextmanager
     def files(self, deadline: Deadline) -> Iterator[Files]:
@@ -345,6 +370,17 @@ def _until(channel: paramiko.Channel, end: bytes, deadline: Deadline) -> bytes:
             return bytes(output)
         if len(output) > PROBE_BYTES:
             raise TooMuch(f"sent more than {PROBE_BYTES // 1024} KiB in one look")
+
+
+def _all(channel: paramiko.Channel, deadline: Deadline) -> bytes:
+    """What comes in until the other side has no more; of much only the beginning is kept."""
+    output = bytearray()
+    while True:
+        channel.settimeout(deadline.check())
+        block = channel.recv(65536)
+        if not block:
+            return bytes(output)
+        output += block[: max(0, SAID_BYTES - len(output))]
 
 
 def _no_shell(output: bytes) -> Exception:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from config import database
 from domain import approving, audit
 from domain.actions import ActionRule, HostService, Request
-from domain.inventory import Credential, Division, Host, Membership, Person
+from domain.inventory import Check, Credential, Division, Host, Membership, Person
 from tests.roles import as_role
 
 PEOPLE = {
@@ -32,13 +32,13 @@ PEOPLE = {
 class Court:
     """Everybody by their login, and `act`: what one of them does, in a transaction of their own."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, address: str = "10.9.8.7", port: int = 22) -> None:
+        self.url, self.address, self.port = url, address, port
         self._owner = database.engine(url, size=2)
         self.web = database.engine(as_role(url, "web"), size=16)
         self.poller = database.engine(as_role(url, "poller"), size=4)
         audit.attend(maker := database.sessions(self.web), lambda: audit.Actor(None, "", "web"))
-        self._web, self._poller = maker, database.sessions(self.poller)
+        self._web, self.poller_sessions = maker, database.sessions(self.poller)
         with self.owner() as session:
             home, away = Division(name="Finance"), Division(name="Sales")
             login = Credential(name="restarts", kind="password", sealed=b"", seal_id="1/x")
@@ -57,9 +57,10 @@ class Court:
             self.id = {one.login: one.id for one in session.scalars(select(Person))}
 
     def _machine(self, session: Session, name: str, login: int) -> Host:
-        host = Host(name=name, address="10.9.8.7", division_id=self.home, action_credential_id=login)
+        host = Host(name=name, address=self.address, division_id=self.home, action_credential_id=login)
         session.add(host)
         session.flush()
+        session.add(Check(host_id=host.id, kind="ssh", name="SSH", options={"port": self.port}))
         session.add(HostService(host_id=host.id, name="nginx.service"))
         return host
 
@@ -89,7 +90,7 @@ class Court:
     @contextmanager
     def as_poller(self) -> Iterator[Session]:
         """A session of the poller, committed at the end."""
-        with self._poller() as session:
+        with self.poller_sessions() as session:
             yield session
             session.commit()
 

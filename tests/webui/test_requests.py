@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from domain.actions import ActionRule, HostService, Request, Runbook
 from domain.approving import digest
-from domain.inventory import Credential, Division, Host, Membership, Person
+from domain.inventory import Check, Credential, Division, Host, Membership, Person
 from tests.webui.cast import Visitor
 from tests.webui.test_matrix import enter
 
@@ -37,6 +37,7 @@ def office(app: Flask, session: Session) -> Office:
     host = Host(name="till", address="10.9.8.7", division=division, action_credential_id=login.id)
     session.add(host)
     session.flush()
+    session.add(Check(host_id=host.id, kind="ssh", name="SSH"))
     session.add(HostService(host_id=host.id, name="nginx.service"))
     people = {}
     for name, role, local in (

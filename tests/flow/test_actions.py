@@ -1,0 +1,280 @@
+"""What was agreed to is carried out on a real machine, once, and proven; whatever dies in between, it is not done again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import vault
+from config.vault import Opener
+from domain.inventory import HostKey
+from poller.actions import Actions, Patience, ours
+from tests.flow.court import Court
+from tests.flow.machine import Machine, machine
+from tests.installation import until
+from tests.roles import as_role
+
+QUICK = Patience(restart=20, service=5, checks=0, pause=0.2)
+NGINX = {"kind": "service.restart", "params": {"service": "nginx.service"}}
+
+
+@pytest.fixture
+def there() -> Iterator[Machine]:
+    with machine("nginx.service") as made:
+        made.systemctl("start", "nginx.service")
+        yield made
+
+
+@pytest.fixture
+def court(database_url: str, there: Machine, place: Path) -> Iterator[Court]:
+    made = Court(database_url, there.address, there.port)
+    vault.create(place / "vault.key", place / "vault.pub")
+    seal(made, place, there.key)
+    with made.owner() as session:
+        session.add(HostKey(host_id=made.host, port=22, key=there.host_key, fingerprint="SHA256:x", state="pinned"))
+        session.commit()
+    yield made
+    made.close()
+
+
+def seal(court: Court, place: Path, key: str) -> None:
+    """The login for actions, as the web keeps it."""
+    secret = json.dumps({"private_key": key, "passphrase": ""}).encode()
+    where = vault.place("credential", court.login, f"{court.login}/x")
+    court.ask_database(
+        "update credential set kind = 'ssh_key', username = 'root', seal_id = %s, sealed = %s where id = %s",
+        f"{court.login}/x", vault.sealer(place / "vault.pub").seal(secret, where), court.login,
+    )  # fmt: skip
+
+
+def hands(court: Court, place: Path) -> Actions:
+    """The poller's part."""
+    opener: Opener = vault.opener(place / "vault.key")
+    return Actions(court.poller_sessions, opener, None, lambda host: None, QUICK)
+
+
+def agreed(court: Court, **more: Any) -> int:
+    """A request that two agreed to."""
+    request = court.ask(**more)
+    court.vote("one", request)
+    assert court.vote("two", request) == "approved"
+    return request
+
+
+def serve(actions: Actions) -> None:
+    """Take up everything, and wait for its end."""
+
+    async def work() -> None:
+        await actions.serve()
+        await actions.idle()
+
+    asyncio.run(work())
+
+
+def codes(court: Court, request: int) -> list[str]:
+    return [
+        row["code"] for row in court.ask_database("select code from step where request_id = %s order by id", request)
+    ]
+
+
+def test_a_service_is_restarted_and_it_is_shown(court: Court, there: Machine, place: Path) -> None:
+    before = there.pid("nginx.service")
+    request = agreed(court, **NGINX)
+    serve(hands(court, place))
+    found = court.request(request)
+    assert (found.state, found.outcome["before"]) == ("done", f"active {before}"), found.outcome
+    assert there.pid("nginx.service") not in (None, before)
+    assert there.sudo == ["/bin/systemctl restart -- nginx.service"]
+    assert codes(court, request)[3:] == ["begun", "looked", "sent", "taken", "proof", "done"]
+
+
+@pytest.mark.parametrize(("verb", "kind"), [("start", "service.stop"), ("stop", "service.start")])
+def test_a_service_is_stopped_and_started(court: Court, there: Machine, place: Path, verb: str, kind: str) -> None:
+    there.systemctl(verb, "nginx.service")
+    request = agreed(court, kind=kind, params={"service": "nginx.service"})
+    serve(hands(court, place))
+    assert court.request(request).state == "done"
+    assert (there.pid("nginx.service") is None) == (kind == "service.stop")
+
+
+def test_a_machine_is_restarted_and_comes_back_as_another_start(court: Court, there: Machine, place: Path) -> None:
+    request = agreed(court)
+
+    def pull() -> None:
+        until(lambda: there.going)
+        there.fall()
+        time.sleep(1)
+        there.start_anew()
+        there.rise()
+
+    helper = threading.Thread(target=pull)
+    helper.start()
+    serve(hands(court, place))
+    helper.join()
+    found = court.request(request)
+    assert found.state == "done", found.outcome
+    assert found.outcome["before"] != found.outcome["after"]
+    assert there.sudo == ["/sbin/shutdown -r +1 Pantau"]
+    windows = court.ask_database("select host_id, made_by from maintenance_window")
+    assert windows == [{"host_id": court.host, "made_by": court.id["pic"]}]
+
+
+def test_a_machine_that_does_not_come_back_is_not_told_as_done(court: Court, there: Machine, place: Path) -> None:
+    request = agreed(court)
+    actions = hands(court, place)
+    actions._patience = Patience(restart=1, service=1, checks=0, pause=0.2)
+    serve(actions)
+    assert court.request(request).state == "unknown"
+
+
+def test_a_machine_that_was_restarted_meanwhile_is_left_alone(court: Court, there: Machine, place: Path) -> None:
+    request = agreed(court, boot="00000000-0000-4000-8000-000000000000")
+    serve(hands(court, place))
+    found = court.request(request)
+    assert (found.state, found.outcome["code"]) == ("cancelled", "rebooted")
+    assert there.sudo == []
+
+
+def test_a_service_that_fails_is_told_in_the_machines_words(court: Court, there: Machine, place: Path) -> None:
+    (there.place / "nginx.service.broken").touch()
+    request = agreed(court, **NGINX)
+    serve(hands(court, place))
+    found = court.request(request)
+    assert found.state == "failed"
+    assert "Job for nginx.service failed." in found.outcome["text"]
+
+
+def test_what_the_machine_was_not_told_to_allow_is_refused_there(court: Court, there: Machine, place: Path) -> None:
+    there.allow(())
+    request = agreed(court, **NGINX)
+    before = there.pid("nginx.service")
+    serve(hands(court, place))
+    assert court.request(request).state == "failed"
+    assert "not allowed" in court.request(request).outcome["text"]
+    assert there.pid("nginx.service") == before
+
+
+def test_a_machine_that_shows_another_key_hears_nothing_of_the_login(court: Court, there: Machine, place: Path) -> None:
+    court.ask_database("update host_key set key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJrBNNpHDLSFvSnT4cG0LOlcmBUzhFBBxZDhLYVfhTjM'")  # fmt: skip
+    request = agreed(court, **NGINX)
+    serve(hands(court, place))
+    assert court.request(request).state == "failed"
+    assert there.sudo == []
+
+
+def test_without_a_trusted_key_nothing_is_sent(court: Court, there: Machine, place: Path) -> None:
+    court.ask_database("delete from host_key")
+    request = agreed(court, **NGINX)
+    serve(hands(court, place))
+    assert "No host key" in court.request(request).outcome["text"]
+
+
+def test_a_machine_that_is_away_is_a_failure_and_nothing_was_sent(court: Court, there: Machine, place: Path) -> None:
+    there.fall()
+    request = agreed(court, **NGINX)
+    serve(hands(court, place))
+    found = court.request(request)
+    assert (found.state, found.sent_at) == ("failed", None)
+
+
+def test_the_machine_pantau_runs_on_is_never_touched(court: Court, there: Machine, place: Path) -> None:
+    assert ours("127.0.0.1") and ours("localhost") and ours("::1")
+    assert not ours(there.address)
+    court.ask_database("update host set address = '127.0.0.1'")
+    request = agreed(court, **NGINX)
+    serve(hands(court, place))
+    assert court.request(request).outcome["code"] == "ourselves"
+
+
+def test_a_runbook_gets_its_parameters_as_words(court: Court, there: Machine, place: Path) -> None:
+    court.ask_database(
+        "insert into runbook (name, script, parameters) values ('Say', 'echo \"$# <$1> <$2>\"', %s)",
+        json.dumps([{"name": "queue", "kind": "choice", "choices": ["mail"]}, {"name": "days", "kind": "number", "low": 1, "high": 9}]),
+    )  # fmt: skip
+    with court.owner() as session:
+        from domain.actions import Runbook
+        from domain.approving import digest
+
+        book = session.query(Runbook).one()
+        book.reviewed = digest(book)
+        session.commit()
+        number = book.id
+    request = agreed(court, kind="runbook.run", params={"runbook": number, "values": {"queue": "mail", "days": "3"}})
+    serve(hands(court, place))
+    assert court.request(request).state == "done"
+    said = court.ask_database("select detail from step where code = 'said'")
+    assert said[0]["detail"]["text"] == "2 <mail> <3>"
+
+
+def test_four_at_once_and_each_once(court: Court, there: Machine, place: Path) -> None:
+    request = agreed(court, **NGINX)
+    several = [hands(court, place) for _ in range(4)]
+
+    async def work() -> None:
+        await asyncio.gather(*(one.serve() for one in several))
+        await asyncio.gather(*(one.idle() for one in several))
+
+    asyncio.run(work())
+    assert court.request(request).state == "done"
+    assert len(there.sudo) == 1
+
+
+POLLER = """
+import asyncio, sys
+from config import database, vault
+from pathlib import Path
+from poller.actions import Actions, Patience
+url, key = sys.argv[1:]
+sessions = database.sessions(database.engine(url, size=2))
+actions = Actions(sessions, vault.opener(Path(key)), None, lambda host: None, Patience(5, 2, 0, 0.05))
+async def work():
+    await actions.open()
+    print("ready", flush=True)
+    while True:
+        await actions.serve()
+        await asyncio.sleep(0.02)
+asyncio.run(work())
+"""
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_any_moment_nothing_is_done_twice(court: Court, there: Machine, place: Path) -> None:
+    """Every kill at another moment between the claim and the proof; the next poller ends what is left and repeats nothing."""
+    words = [sys.executable, "-c", POLLER, as_role(court.url, "poller"), str(place / "vault.key")]
+    for turn in range(12):
+        host = court.machine(f"m{turn}")
+        with court.owner() as session:
+            session.add(HostKey(host_id=host, port=22, key=there.host_key, fingerprint="SHA256:x", state="pinned"))
+            session.commit()
+        sent = len(there.sudo)
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        request = agreed(court, host=host, **NGINX)
+        until(lambda request=request: court.request(request).state != "approved")
+        time.sleep(turn * 0.06)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        time.sleep(0.3)
+        asyncio.run(hands(court, place).open())
+        serve(hands(court, place))
+        found = court.request(request)
+        assert found.state in ("done", "unknown", "failed"), found.state
+        orders = len(there.sudo) - sent
+        assert orders <= 1
+        if found.state == "failed":
+            assert orders == 0, "failed tells that nothing was sent"
+        if found.state == "done":
+            assert orders == 1
