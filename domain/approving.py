@@ -565,7 +565,7 @@ def _summon(session: Session, request: Request, why: str, people: Sequence[int |
             .values(rows)
             .on_conflict_do_update(index_elements=["request_id", "person_id", "why"], set_=again)
         )
-        session.execute(text("select pg_notify('told', 'summons')"))
+        session.execute(text("select pg_notify('notice', 'summons')"))
 
 
 def _notify(session: Session, request_id: int) -> None:

@@ -15,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from domain.audience import severity_of
 from domain.lasttold import LETTERS, stands
+from notifier import requests
 from notifier.channels.base import Action, Fact, Message, Place, Severity
 from notifier.speech import Speech
 from notifier.story import BEHIND, Story
@@ -111,6 +112,8 @@ def _judge(node: nodes.Node, values: Mapping[str, str]) -> None:
 
 def _severity(story: Story) -> Severity:
     standing = stands(story.kind, story.state)
+    if story.asked is not None:
+        return requests.severity(story.asked, story.state)
     if story.kind in LETTERS:
         return "info"
     if not standing:
@@ -146,6 +149,8 @@ def _title(story: Story, speech: Speech) -> str:
     name, what = _name(story, speech), _what(story, speech)
     whole = f"{name}: {what}" if what else name
     match story.kind:
+        case "request":
+            return requests.title(story.asked, story.state, name, speech) if story.asked else name
         case "mention":
             return speech.gettext("%(who)s names you in the chat", who=story.said.author if story.said else "?")
         case "poller_silent":
@@ -178,6 +183,8 @@ def _title(story: Story, speech: Speech) -> str:
 
 
 def _text(story: Story, speech: Speech, now: datetime) -> str:
+    if story.asked is not None:
+        return requests.text(story.asked, story.state, speech)
     if story.kind in LETTERS:
         return story.said.text if story.said else ""
     lasted = speech.span((now - story.since).total_seconds())
@@ -281,7 +288,8 @@ def _digest(told: Sequence[Story], reader: Reader, key: str, now: datetime) -> M
     severity: Severity = (
         "critical" if "critical" in worst else "warning" if "warning" in worst else "good" if good else "info"
     )
-    url = f"{reader.base}/{'incidents' if bad or good else 'chat'}"
+    asked = any(story.asked for story in letters)
+    url = f"{reader.base}/{'requests' if asked else 'incidents' if bad or good else 'chat'}"
     return Message(
         key=key, kind="digest", severity=severity, title=", ".join(parts), text=shown[:LONGEST_TEXT],
         at=max(story.at for story in told), language=speech.language, facts=tuple(facts), url=url,
@@ -301,6 +309,8 @@ def _actions(story: Story, speech: Speech, url: str) -> tuple[Action, ...]:
 
 
 def _url(story: Story, reader: Reader) -> str:
+    if story.asked is not None:
+        return f"{reader.base}/requests/{story.asked.id}"
     if story.said is not None:
         return f"{reader.base}/chat/{story.said.thread}?at={story.said.number}"
     if story.incident is not None:

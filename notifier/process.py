@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from config import database, vault
 from config.settings import Settings
 from domain import clock
-from notifier import fanout, lookouts, mentions, queue, trials, watch
+from notifier import fanout, lookouts, mentions, queue, summonses, trials, watch
 from notifier.channels import catalogue
 from notifier.emergency import Emergency
 from notifier.hands import Hands
@@ -310,6 +310,7 @@ class Notifier:
 def _turn(pool: ConnectionPool[Connection[Any]], waker: queue.Waker) -> int:
     with pool.connection() as connection:
         mentions.turn(connection)
+        summonses.turn(connection)
         return fanout.turn(connection, waker, clock.now())
 
 

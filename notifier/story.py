@@ -31,10 +31,15 @@ select n.id, n.kind, n.subject, n.state, n.since, n.at, n.outage, n.incident_id,
   where m.incident_id = n.incident_id and m.until is null and {SEES.format("bh")} order by bh.name limit %(most)s) x) as names,
  (select array_agg(ph.name order by ph.name) from host_parent hp join host ph on ph.id = hp.parent_id
   where hp.host_id = n.host_id and {SEES.format("ph")}) as parents,
- say.thread_id, say.number, say.author, say.body
+ say.thread_id, say.number, say.author, say.body,
+ rq.id as request_id, rq.kind as order_kind, rq.params, rq.reason, rq.state as request_state, rq.outcome, rq.expires_at,
+ asker.name as asker, book.name as book
 from notice n left join host h on h.id = n.host_id left join host_check hc on hc.id = n.check_id
 left join division dv on dv.id = h.division_id left join site s on s.id = h.site_id
 left join message say on say.id = case when n.kind = 'mention' then split_part(n.subject, ':', 2)::bigint end
+left join request rq on rq.id = case when n.kind = 'request' then split_part(n.subject, ':', 2)::bigint end
+left join person asker on asker.id = rq.made_by
+left join runbook book on rq.kind = 'runbook.run' and book.id = (rq.params ->> 'runbook')::int
 left join incident i on i.id = n.incident_id left join person owner on owner.id = i.owner_id
 where n.id = any(%(ids)s) order by n.id
 """  # noqa: S608 - our own words
@@ -48,6 +53,21 @@ class Quote:
     number: int
     author: str
     text: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request for an action: `kind` and `about` (a service, a guest, a runbook), how it stands and how it ended."""
+
+    id: int
+    kind: str
+    about: str
+    reason: str
+    by: str
+    state: str
+    code: str
+    text: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True)
@@ -80,6 +100,7 @@ class Story:
     names: tuple[str, ...]
     parents: tuple[str, ...]
     said: Quote | None = None
+    asked: Call | None = None
 
     @property
     def measure(self) -> str:
@@ -105,4 +126,14 @@ def _story(row: dict[str, Any]) -> Story:
         row["cause"] or "", row["owner"] or "", row["note"] or "", row["closing"] or "", row["runbook"] or "",
         row["behind"] or 0, tuple(row["names"] or ()), tuple(row["parents"] or ()),
         Quote(row["thread_id"], row["number"], row["author"], row["body"]) if row["thread_id"] is not None else None,
+        _call(row) if row["request_id"] is not None else None,
+    )  # fmt: skip
+
+
+def _call(row: dict[str, Any]) -> Call:
+    params, outcome = row["params"] or {}, row["outcome"] or {}
+    return Call(
+        row["request_id"], row["order_kind"], str(row["book"] or params.get("service") or params.get("guest") or ""),
+        row["reason"], row["asker"] or "", row["request_state"], str(outcome.get("code", "")), str(outcome.get("text", "")),
+        row["expires_at"],
     )  # fmt: skip

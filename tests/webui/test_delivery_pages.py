@@ -78,7 +78,7 @@ def test_what_could_not_be_delivered_is_counted_and_sent_again(
     rina: Visitor, budi: Visitor, told: dict[str, Delivery], session: Session
 ) -> None:
     assert 'class="count">1<' in rina.get("/").text
-    assert 'class="count"' not in budi.get("/").text
+    assert 'class="count">' not in budi.get("/").text
     assert budi.post("/deliveries/again", {"do": "dead"}, page="/me").status_code == 403
     rina.post("/deliveries/again", {"one": told["sent"].id}, page="/deliveries")
     rina.post("/deliveries/again", {"delivery": ["x", "99999"]}, page="/deliveries")
@@ -91,7 +91,7 @@ def test_what_could_not_be_delivered_is_counted_and_sent_again(
     rina.post("/deliveries/again", {"delivery": [told["dropped"].id]}, page="/deliveries")
     session.expire_all()
     assert told["dropped"].state == "waiting"
-    assert 'class="count"' not in rina.get("/").text
+    assert 'class="count">' not in rina.get("/").text
 
 
 def test_an_address_to_call_is_added_changed_and_its_state_told(rina: Visitor, session: Session) -> None:
