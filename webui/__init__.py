@@ -179,6 +179,7 @@ def _known() -> dict[str, Any]:
         "person": g.get("person"),
         "more_pages": menu.groups,
         "dead_letters": menu.dead_letters,
+        "awaited_answers": menu.awaited,
         "chat_unread": chat.total,
         "chat_waiting": chat.waiting,
     }

@@ -41,7 +41,7 @@ def index() -> str:
         )
     )  # fmt: skip
     return render_template(
-        "actions/index.html", active="approvals.index", waiting=waiting, mine=mine, others=others, past=past[:FEW],
+        "actions/index.html", active="approvals.index", to_answer=waiting, mine=mine, others=others, past=past[:FEW],
         more=len(past) > FEW, page=page, pulse=board.pulse(now()), **_words(),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from flask import g
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.rights import Right
-from webui import access, deliveries
+from webui import access, approvals, deliveries
 from webui.language import lazy_gettext
 
 PAGES = (
@@ -78,4 +78,14 @@ def dead_letters() -> int:
     try:
         return deliveries.dead()
     except SQLAlchemyError:  # the page of a fault is drawn by the same frame
+        return 0
+
+
+def awaited() -> int:
+    """How many requests wait for this person's answer, for the mark on the menu; 0 for who has none to give."""
+    if g.get("person") is None or not (access.anywhere(Right.APPROVE) or access.anywhere(Right.EDIT)):
+        return 0
+    try:
+        return approvals.waiting_for()
+    except SQLAlchemyError:
         return 0

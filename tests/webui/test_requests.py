@@ -221,3 +221,9 @@ def test_rules_are_made_ordered_and_deleted(office: Office, session: Session) ->
     assert office["admin"].post(f"/rules/{second.id}/delete", {}).status_code == 303
     assert session.query(ActionRule).count() == 1
     assert office["operator"].get("/rules").status_code == 403
+
+
+def test_what_waits_is_counted_for_whoever_may_answer(office: Office, session: Session) -> None:
+    asked(office, session)
+    assert 'class="count">1<' in office["one"].get("/").text
+    assert 'class="count">' not in office["pic"].get("/").text
