@@ -38,7 +38,7 @@ STATES = {
 }
 BADGES = {
     "waiting": "warning", "approved": "warning", "running": "warning", "done": "up", "failed": "critical",
-    "unknown": "critical", "refused": "off", "expired": "off", "cancelled": "off",
+    "unknown": "critical", "refused": "disabled", "expired": "disabled", "cancelled": "disabled",
 }  # fmt: skip
 """The colour of a state."""
 ENDS = {
