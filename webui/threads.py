@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 
 from domain.chat import NAME, Mention, Message, Picture, Seen, Thread, heard_by, theirs
 from domain.clock import now
-from domain.inventory import Division, Host, Person
+from domain.inventory import Division, Host, Membership, Person
 from webui import access, store, trouble
 from webui.language import gettext
 
@@ -92,9 +92,10 @@ def own() -> Thread:
 
 
 def listed() -> list[Place]:
-    """Where something was said, the latest first; one's own with the administrators is always there."""
+    """Where something was said, the latest first; one's own divisions and administrators are always there."""
     me = access.person()
-    wanted = or_(Thread.said > 0, Thread.person_id == me.id)
+    places = select(Membership.division_id).where(Membership.person_id == me.id)
+    wanted = or_(Thread.said > 0, Thread.person_id == me.id, Thread.division_id.in_(places))
     rows = list(
         store.session().scalars(
             select(Thread).where(mine(), wanted).order_by(Thread.said_at.desc().nulls_last(), Thread.id).limit(LISTED)

@@ -170,3 +170,14 @@ def test_each_delivery_has_exactly_one_fate_and_what_is_held_has_a_moment(
 def test_who_may_not_see_a_machine_any_more_is_told_nothing_of_it_and_what_they_knew_is_forgotten() -> None:
     told = decide(row(1, "recovery", hidden=True), row(2, subject="host:2"), host_1="down")
     assert told.single == (2,) and set(told.drop) == {1} and told.forget == ("host:1",)
+
+
+def test_what_is_said_to_one_person_is_told_whatever_they_want_of_trouble_but_not_in_their_quiet() -> None:
+    first, second = row(1, "mention", "mention:1", "said"), row(2, "mention", "mention:2", "said")
+    picky = Taste(severity="critical", recoveries=False)
+    assert decide(first, second, taste=picky).single == (1, 2)
+    assert stands("mention", "said") == ""
+    night = Taste(quiet=Hours(0, 1439, "UTC", frozenset()))
+    assert decide(first, taste=night).held == (1,)
+    hidden = decide(row(3, "mention", "mention:3", "said", hidden=True))
+    assert list(hidden.drop) == [3] and not hidden.single

@@ -462,3 +462,19 @@ def test_an_administrator_joins_a_thread_to_telegram_by_a_code_and_parts_them(
     assert "also in Telegram" not in page and "Rina parted this thread from its Telegram chat" in page
     kinds = set(session.scalars(select(Audit.what).where(Audit.what.like("chat.%"))))
     assert kinds == {"chat.code", "chat.parted"}
+
+
+def test_who_has_it_in_hand_and_maintenance_are_lines_of_their_threads(
+    budi: Visitor, machine: Host, session: Session
+) -> None:
+    incident = Incident(subject=f"host:{machine.id}", host_id=machine.id, state="down", since=now(), opened_at=now())
+    session.add(incident)
+    session.commit()
+    page = f"/incidents/{incident.id}"
+    budi.post(f"{page}/acknowledge", {"term": "4h"}, page)
+    budi.post(f"{page}/note", {"text": "no line of this"}, page)
+    budi.post(f"/machines/{machine.id}/maintenance", {"for": "1h", "note": "a new fan"}, f"/machines/{machine.id}")
+    told = budi.get(f"/chat/{of(session, host_id=machine.id)}").text
+    assert f"Budi is on incident #{incident.id}" in told
+    assert "Budi began maintenance for 1 hr: a new fan" in told and "no line of this" not in told
+    assert f"Budi is on incident #{incident.id}" in budi.get(f"/chat/{of(session, incident_id=incident.id)}").text

@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from playwright.sync_api import BrowserContext, Page, expect
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from domain import chat
-from domain.chat import Message, Thread
+from domain.chat import Message, Seen, Thread
 from domain.inventory import Host, Person
 from tests.webui.cast import PASSWORD, OpenBrowser, Town
 
@@ -232,3 +233,31 @@ def test_a_picture_goes_out_and_comes_in(browse: OpenBrowser, thread: int, tmp_p
     expect(rina.locator(".shot img")).to_be_visible()
     rina.wait_for_function("document.querySelector('.shot img').naturalWidth === 300")
     shot(rina, "chat-picture-dark")
+
+
+def test_a_live_line_that_was_refused_is_tried_again(browse: OpenBrowser, app: Flask, thread: int) -> None:
+    app.extensions["hub"]._limit = 0
+    rina = enter(browse(), "rina", f"/chat/{thread}")
+    budi = enter(browse(), "budi", f"/chat/{thread}")
+    say(budi, "Nobody listens yet")
+    expect(budi.locator(".says:not(.waiting) .words")).to_have_text(["Nobody listens yet"])
+    assert heard(rina) == []
+    app.extensions["hub"]._limit = 200
+    expect(rina.locator(".says .words")).to_have_text(["Nobody listens yet"], timeout=60_000)
+
+
+def test_one_jumps_to_what_is_not_read_yet(
+    browse: OpenBrowser, thread: int, session: Session, keeper: Person, person: Person
+) -> None:
+    for n in range(30):
+        session.add(
+            Message(thread_id=thread, author_id=keeper.id, author="Budi", client=f"n{n}", body=f"word {n}\n" * 3)
+        )
+        session.commit()
+    session.add(Seen(thread_id=thread, person_id=person.id, number=10))
+    session.commit()
+    phone = enter(browse(390, 844), "rina", f"/chat/{thread}")
+    expect(phone.locator("#unread")).to_be_in_viewport()
+    expect(phone.locator("#m11")).to_be_in_viewport()
+    phone.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(phone.locator(".bottom .count")).to_be_hidden()

@@ -288,11 +288,19 @@
   if (unread && seen) {
     list.insertBefore(line("unread", said.sayUnread, "unread"), unread);
   }
+  document.getElementById("to-unread")?.addEventListener("click", (event) => { // there already, or a page further up
+    const mark = document.getElementById("unread");
+    if (mark) { event.preventDefault(); mark.scrollIntoView(); }
+  });
   if (trouble.textContent) complain(trouble.textContent);
   grow();
   if (newest && !location.hash) {
-    if (unread && seen && unread.getBoundingClientRect().top < 0) document.getElementById("unread").scrollIntoView();
-    else down();
+    down();
+    const mark = document.getElementById("unread");
+    if (mark && mark.getBoundingClientRect().top < 56) { // above what is to be seen: begin there
+      mark.scrollIntoView();
+      pill.hidden = bottom();
+    }
   }
   catchUp();
   look();
