@@ -450,8 +450,12 @@ def step(session: Session, request_id: int, code: str, /, **detail: Any) -> None
 
 
 def end(session: Session, request_id: int, run: str, state: str, outcome: Mapping[str, Any]) -> bool:
-    """The end of what `run` claimed: `done`, `failed`, `unknown`, `cancelled`. False where somebody ended it before."""
-    request = _locked(session, request_id)
+    """The end of what `run` claimed: `done`, `failed`, `unknown`, `cancelled`. False where somebody ended it before, or
+    deleted its machine."""
+    try:
+        request = _locked(session, request_id)
+    except Denied:
+        return False
     if request.state != "running" or request.run != run:
         return False
     _end(session, request, state, outcome, None)

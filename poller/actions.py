@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -83,6 +84,7 @@ class Actions:
         self._sessions, self._opener, self._sources = sessions, opener, sources
         self._looked, self._patience = looked, patience
         self.run = str(uuid.uuid4())
+        self._stopped = threading.Event()
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -99,6 +101,10 @@ class Actions:
             task = asyncio.create_task(self._carry_out(found))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
+
+    def close(self) -> None:
+        """Wait for no proof any more: what had left ends as `unknown`."""
+        self._stopped.set()
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""
@@ -218,7 +224,8 @@ class Actions:
                 return found
             if time.monotonic() >= end:
                 return None
-            time.sleep(self._patience.pause)
+            if self._stopped.wait(self._patience.pause):
+                raise _Ended("unknown", code="cut_off")
 
     def _well(self, job: _Job) -> None:
         """Wait for the checks, for the thread to tell; that they stay red changes nothing of what was done."""
@@ -264,7 +271,8 @@ class Actions:
                 self._within(lambda session: approving.end(session, request_id, self.run, state, outcome))
                 return
             except SQLAlchemyError:  # what was done is not forgotten because PostgreSQL is away for a while
-                time.sleep(self._patience.pause)
+                if self._stopped.wait(self._patience.pause):
+                    return  # the next poller ends it
 
     def _within(self, work: Callable[[Session], Any]) -> Any:
         with self._sessions() as session, session.begin():

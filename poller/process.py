@@ -147,6 +147,7 @@ class _Poller:
         finally:
             times.stop()
             self._discoveries.close()
+            self._actions.close()
             self._ears.close()
             for task in [*tasks[1:], *self._work]:
                 task.cancel()

@@ -138,6 +138,34 @@ def test_a_machine_that_does_not_come_back_is_not_told_as_done(court: Court, the
     assert court.request(request).state == "unknown"
 
 
+def test_who_stops_waiting_for_the_proof_does_not_call_it_done(court: Court, there: Machine, place: Path) -> None:
+    request, actions = agreed(court), hands(court, place)
+
+    async def work() -> None:
+        await actions.serve()
+        await asyncio.to_thread(until, lambda: there.going)
+        actions.close()
+        await actions.idle()
+
+    asyncio.run(work())
+    found = court.request(request)
+    assert (found.state, found.outcome["code"]) == ("unknown", "cut_off")
+
+
+def test_a_machine_deleted_meanwhile_takes_its_request_with_it(court: Court, there: Machine, place: Path) -> None:
+    request, actions = agreed(court), hands(court, place)
+
+    async def work() -> None:
+        await actions.serve()
+        await asyncio.to_thread(until, lambda: there.going)
+        court.ask_database("delete from host where id = %s", court.host)
+        actions.close()
+        await actions.idle()
+
+    asyncio.run(work())
+    assert court.ask_database("select id from request where id = %s", request) == []
+
+
 def test_a_machine_that_was_restarted_meanwhile_is_left_alone(court: Court, there: Machine, place: Path) -> None:
     request = agreed(court, boot="00000000-0000-4000-8000-000000000000")
     serve(hands(court, place))
