@@ -303,8 +303,8 @@ def test_the_list_asks_as_many_questions_for_many_machines_as_for_few(
         assert rina.get("/machines").status_code == 200
         counted.append(len(asked))
     assert (
-        counted[0] == counted[1] <= 12
-    )  # who asks, whether a second factor is due, what could not be delivered: one each
+        counted[0] == counted[1] <= 15
+    )  # who asks, whether a second factor is due, what could not be delivered, is not read, waits: one each
 
 
 def test_a_thousand_machines_come_a_hundred_at_a_time_and_small(town: Town, rina: Visitor, session: Session) -> None:
