@@ -8,7 +8,7 @@ machine's thread, a step in the log and word for whoever is to be told; without 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,8 +31,6 @@ QUIET = timedelta(minutes=10)
 CROWD = 3
 """Machines of one division restarted within QUIET before one more must agree to the next."""
 LONGEST_REASON = 1000
-NOT_YET = ("vm.restart",)
-"""What has its form, and nobody yet who carries it out."""
 GLASS = Right.ADMIN
 """What breaking the glass takes."""
 KNOWN = load_only(Person.name, Person.role, Person.active)
@@ -111,19 +109,14 @@ def order(session: Session, host: Host, kind: str, params: Mapping[str, Any]) ->
         raise Denied("unclear", how=error.code, what=error.about) from None
     if kind.startswith("service.") and session.get(HostService, (host.id, kept["service"])) is None:
         raise Denied("service", service=kept["service"])
-    facts = [_place(session, host)]
-    if facts[0]["port"] is None:
-        raise Denied("way")
-    if kind in NOT_YET:
-        raise Denied("not_yet")
     if kind == "vm.restart":
-        above = session.get(Host, kept["hypervisor"])
-        if above is None or above.id == host.id:
-            raise Denied("hypervisor")
-        facts.append(_place(session, above))
+        raise Denied("not_yet")  # it has its form, and nobody yet who carries it out
+    facts = _place(session, host)
+    if facts["port"] is None:
+        raise Denied("way")
     if book is not None:
-        facts.append({"runbook": book.reviewed, "deadline": book.deadline_s})
-    return kept, orders.bound(kind, kept, {"to": facts})
+        facts["runbook"] = book.reviewed
+    return kept, orders.bound(kind, kept, facts)
 
 
 def way(session: Session, host: Host) -> int | None:
@@ -201,7 +194,7 @@ def ask(
     if client and (known := _by_client(session, someone, client)) is not None:
         return known
     kept, bound = order(session, host, kind, params)
-    if host.action_credential_id is None and kind != "vm.restart":
+    if host.action_credential_id is None:
         raise Denied("login")
     rule = rule_for(session, host, kind)
     if not rule.allow and not glass:
@@ -354,10 +347,7 @@ def sweep(session: Session) -> int:
         select(Request).where(or_(late, stale, well)).order_by(Request.id).with_for_update(skip_locked=True)
     ).all()
     for request in rows:
-        recovered = request.incident_id is not None and session.scalar(
-            select(Incident.closed_at).where(Incident.id == request.incident_id)
-        )
-        if recovered:
+        if _recovered(session, request):
             _end(session, request, "cancelled", {"code": "recovered"}, None)
         else:
             _end(session, request, "expired", {"code": "expired"}, None)
@@ -396,9 +386,7 @@ def _not_now(session: Session, request: Request) -> str | None:
     end = {"code": ""}
     if request.approved_at is None or now >= request.approved_at + CLAIM:
         end = {"code": "expired"}
-    elif request.incident_id is not None and session.scalar(
-        select(Incident.closed_at).where(Incident.id == request.incident_id)
-    ):
+    elif _recovered(session, request):
         end = {"code": "recovered"}
     else:
         maker = session.get(Person, request.made_by or 0, options=[KNOWN], populate_existing=True)
@@ -471,11 +459,28 @@ def orphans(session: Session, run: str) -> int:
         select(Request).where(Request.state == "running", Request.run != run).with_for_update(skip_locked=True)
     ).all()
     for request in rows:
-        if request.sent_at is None:
-            _end(session, request, "failed", {"code": "not_sent"}, None)
-        else:
-            _end(session, request, "unknown", {"code": "cut_off"}, None)
+        _abandon(session, request)
     return len(rows)
+
+
+def abandon(session: Session, request_id: int, run: str) -> None:
+    """Give up what `run` claimed, as if it had died: the order may have left, or has not."""
+    request = _locked(session, request_id)
+    if request.state == "running" and request.run == run:
+        _abandon(session, request)
+
+
+def _abandon(session: Session, request: Request) -> None:
+    if request.sent_at is None:
+        _end(session, request, "failed", {"code": "not_sent"}, None)
+    else:
+        _end(session, request, "unknown", {"code": "cut_off"}, None)
+
+
+def _recovered(session: Session, request: Request) -> bool:
+    """Whether the incident it was asked for is over."""
+    wanted = select(Incident.id).where(Incident.id == request.incident_id, Incident.closed_at.is_not(None))
+    return session.scalar(wanted) is not None
 
 
 def clock(session: Session) -> datetime:
@@ -560,7 +565,7 @@ def _end(session: Session, request: Request, state: str, outcome: Mapping[str, A
     _notify(session, request.id)
 
 
-def _summon(session: Session, request: Request, why: str, people: Sequence[int | None] | Iterable[int | None]) -> None:
+def _summon(session: Session, request: Request, why: str, people: Iterable[int | None]) -> None:
     rows = [{"request_id": request.id, "person_id": one, "why": why} for one in dict.fromkeys(people) if one]
     if rows:
         again = {"routed_at": None, "made_at": func.now()}

@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from domain.audience import severity_of
 from domain.lasttold import LETTERS, stands
-from notifier import requests
+from notifier import calls
 from notifier.channels.base import Action, Fact, Message, Place, Severity
 from notifier.speech import Speech
 from notifier.story import BEHIND, Story
@@ -113,7 +113,7 @@ def _judge(node: nodes.Node, values: Mapping[str, str]) -> None:
 def _severity(story: Story) -> Severity:
     standing = stands(story.kind, story.state)
     if story.asked is not None:
-        return requests.severity(story.asked, story.state)
+        return calls.severity(story.asked, story.state)
     if story.kind in LETTERS:
         return "info"
     if not standing:
@@ -150,7 +150,7 @@ def _title(story: Story, speech: Speech) -> str:
     whole = f"{name}: {what}" if what else name
     match story.kind:
         case "request":
-            return requests.title(story.asked, story.state, name, speech) if story.asked else name
+            return calls.title(story.asked, story.state, name, speech) if story.asked else name
         case "mention":
             return speech.gettext("%(who)s names you in the chat", who=story.said.author if story.said else "?")
         case "poller_silent":
@@ -184,7 +184,7 @@ def _title(story: Story, speech: Speech) -> str:
 
 def _text(story: Story, speech: Speech, now: datetime) -> str:
     if story.asked is not None:
-        return requests.text(story.asked, story.state, speech)
+        return calls.text(story.asked, story.state, speech)
     if story.kind in LETTERS:
         return story.said.text if story.said else ""
     lasted = speech.span((now - story.since).total_seconds())

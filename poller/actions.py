@@ -124,7 +124,7 @@ class Actions:
             await asyncio.to_thread(self.carry_out, request_id)
         except Exception:  # noqa: BLE001 - the border of one action: its end is told by the next poller at the latest
             _log.warning("An action failed in our own code.", exc_info=True)
-            await asyncio.to_thread(self._end, request_id, "unknown", {"code": "cut_off"})
+            await asyncio.to_thread(self._within, lambda session: approving.abandon(session, request_id, self.run))
         host = await asyncio.to_thread(self._within, lambda session: session.scalar(select(Request.host_id).where(Request.id == request_id)))  # fmt: skip
         if host is not None:
             self._looked(host)
@@ -193,13 +193,30 @@ class Actions:
             before = there.unit(job.service)
             self._leave(job)
             there.order(job.kind, job.service)
-            self._step(job, "taken")
-            after = self._until(job, self._patience.service, lambda: _proven(job.kind, before, there.unit(job.service)))
+        self._step(job, "taken")
+        seen: list[Unit] = []
+        after = self._until(job, self._patience.service, lambda: self._changed(job, before, seen))
+        if after is None and not seen:
+            raise _Ended(
+                "unknown", text=f"The machine took it and does not answer any more. Look at {job.service} by hand."
+            )
         if after is None:
-            raise _Ended("failed", text=f"{job.service} is not as it should be afterwards. Look at it.")
+            raise _Ended(
+                "failed", text=f"{job.service} is {_told(seen[-1])} afterwards, not as it should be. Look at it."
+            )
         self._step(job, "proof", before=_told(before), after=_told(after))
         self._well(job)
         return {"before": _told(before), "after": _told(after)}
+
+    def _changed(self, job: _Job, before: Unit, seen: list[Unit]) -> Unit | None:
+        """The service as it should be after the order; `seen` takes whatever it was found to be. A line of its own: the
+        order may have cut the one it came by."""
+        try:
+            with hand(job.way, LOGIN) as there:
+                seen.append(there.unit(job.service))
+        except NotDone:
+            return None
+        return _proven(job.kind, before, seen[-1])
 
     def _met(self, job: _Job, there: Hand) -> str:
         """The start of the machine, which must be the one that was meant."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import delete, select
@@ -29,7 +30,7 @@ USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}", re.ASCII)
 def show(host_id: int) -> str:
     """The login, the services, and the text for the machine."""
     host = access.host(host_id, Right.EDIT)
-    return _page(host, "\n".join(_services(host)))
+    return _page(host, "\n".join(services(host)))
 
 
 @blueprint.post("")
@@ -47,15 +48,21 @@ def save(host_id: int) -> Response | tuple[str, int]:
         return _page(host, typed, said), 422
     if len(names) > MOST:
         return _page(host, typed, gettext("At most %(most)s services.", most=MOST)), 422
-    kept = set(_services(host))
-    session.execute(delete(HostService).where(HostService.host_id == host.id, HostService.name.in_(kept - set(names))))
-    session.add_all(HostService(host_id=host.id, name=name) for name in names if name not in kept)
+    allow(host, names)
     session.commit()
     flash(gettext("The list is saved. Give the machine the text below, or it refuses."), "good")
     return redirect(url_for("abilities.show", host_id=host.id), 303)
 
 
-def _services(host: Host) -> list[str]:
+def allow(host: Host, names: Collection[str]) -> None:
+    """Make these the services of a machine that may be touched; not committed."""
+    session, kept, wanted = store.session(), set(services(host)), set(names)
+    session.execute(delete(HostService).where(HostService.host_id == host.id, HostService.name.in_(kept - wanted)))
+    session.add_all(HostService(host_id=host.id, name=name) for name in sorted(wanted - kept))
+
+
+def services(host: Host) -> list[str]:
+    """The services of a machine that may be touched, by name."""
     rows = store.session().scalars(
         select(HostService.name).where(HostService.host_id == host.id).order_by(HostService.name)
     )
@@ -66,7 +73,7 @@ def _page(host: Host, typed: str, wrong: str = "") -> str:
     session = store.session()
     login = session.get(Credential, host.action_credential_id) if host.action_credential_id else None
     user = login.username if login and USER.fullmatch(login.username) else "pantau-act"
-    linux = [name for name in _services(host) if "$" not in name]
+    linux = [name for name in services(host) if "$" not in name]
     return render_template(
         "actions/abilities.html",
         active="machines.index",

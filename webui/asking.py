@@ -12,13 +12,13 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from domain import approving
-from domain.actions import OPEN, HostService, Request, Runbook
+from domain.actions import OPEN, Request, Runbook
 from domain.approving import Denied
 from domain.inventory import Host, host_in_group
 from domain.orders import Parameter, Unclear, parameters
 from domain.records import Incident
 from domain.rights import Right
-from webui import access, doings, impact, store
+from webui import abilities, access, doings, impact, store
 from webui.language import gettext
 
 blueprint = Blueprint("asking", __name__, url_prefix="/machines/<int:host_id>/actions")
@@ -109,7 +109,7 @@ def offers(host: Host) -> list[tuple[str, str]]:
     if host.action_credential_id is None or approving.way(session, host) is None:
         return []
     found = [("host.restart", doings.order("host.restart", {}))]
-    for name in session.scalars(select(HostService.name).where(HostService.host_id == host.id).order_by("name")):
+    for name in abilities.services(host):
         found += [(f"{kind}:{name}", doings.order(kind, {"service": name})) for kind in SERVICE]
     return found + [(f"runbook.run:{book.id}", doings.order("runbook.run", {}, book.name)) for book in runbooks(host)]
 

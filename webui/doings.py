@@ -175,7 +175,6 @@ DENIED = {
         "This machine was restarted less than %(minutes)s minutes ago. Wait until it has settled, then ask again."
     ),
     "service": lazy_gettext("%(service)s is not among the services of this machine that may be touched from here."),
-    "hypervisor": lazy_gettext("The hypervisor of this machine is not known."),
     "runbook": lazy_gettext("There is no such runbook any more."),
     "unread": lazy_gettext("Nobody but its writer has read the runbook “%(runbook)s” yet; somebody else must, first."),
     "runbook_group": lazy_gettext("The runbook “%(runbook)s” is not meant for this machine."),

@@ -25,7 +25,7 @@ _BOOT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 class NotDone(Exception):
-    """Nothing was done, for sure; the message is a sentence."""
+    """It did not come about: it never left, or the machine itself said that it failed. The message is a sentence."""
 
 
 class Unsure(Exception):
@@ -52,7 +52,7 @@ class Unit:
 
 
 class Hand:
-    """A session to act by. `before` the order everything that fails is NotDone, from it on Unsure."""
+    """A session to act by. Where the line is lost before the order it is NotDone, afterwards it is Unsure."""
 
     def __init__(self, session: Session, deadline: Deadline) -> None:
         self._session, self._deadline = session, deadline

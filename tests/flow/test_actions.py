@@ -18,6 +18,8 @@ import pytest
 
 from config import vault
 from config.vault import Opener
+from domain.actions import Runbook
+from domain.approving import digest
 from domain.inventory import HostKey
 from poller.actions import Actions, Patience, ours
 from tests.flow.court import Court
@@ -166,6 +168,23 @@ def test_a_machine_deleted_meanwhile_takes_its_request_with_it(court: Court, the
     assert court.ask_database("select id from request where id = %s", request) == []
 
 
+def test_a_line_that_is_cut_by_the_order_itself_is_not_called_a_failure(
+    court: Court, there: Machine, place: Path
+) -> None:
+    request, actions = agreed(court, **NGINX), hands(court, place)
+    actions._patience = Patience(restart=1, service=2, checks=0, pause=0.2)
+
+    def cut() -> None:
+        until(lambda: there.sudo)
+        there.fall()
+
+    helper = threading.Thread(target=cut)
+    helper.start()
+    serve(actions)
+    helper.join()
+    assert court.request(request).state in ("unknown", "done"), court.request(request).outcome
+
+
 def test_a_machine_that_was_restarted_meanwhile_is_left_alone(court: Court, there: Machine, place: Path) -> None:
     request = agreed(court, boot="00000000-0000-4000-8000-000000000000")
     serve(hands(court, place))
@@ -231,9 +250,6 @@ def test_a_runbook_gets_its_parameters_as_words(court: Court, there: Machine, pl
         json.dumps([{"name": "queue", "kind": "choice", "choices": ["mail"]}, {"name": "days", "kind": "number", "low": 1, "high": 9}]),
     )  # fmt: skip
     with court.owner() as session:
-        from domain.actions import Runbook
-        from domain.approving import digest
-
         book = session.query(Runbook).one()
         book.reviewed = digest(book)
         session.commit()

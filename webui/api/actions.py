@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal
 
 from flask import abort, url_for
 from pydantic import Field
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from domain import approving
-from domain.actions import OPEN, HostService, Request, Runbook, Step
+from domain.actions import OPEN, Request, Runbook, Step
 from domain.approving import Denied
 from domain.inventory import Host
 from domain.orders import SERVICE
 from domain.rights import Right
-from webui import access, approvals, doings, impact, store
+from webui import abilities, access, approvals, doings, impact, store
 from webui.api.layer import Made, Routes
 from webui.api.problems import Refusal
 from webui.api.shapes import Id, Line, Model, Named, Page, Paged, Words, after, page
@@ -161,22 +161,18 @@ def cancel(request_id: int) -> Asked:
 def services(host_id: int) -> Services:
     """The services of a machine that may be touched."""
     host = access.host(host_id, Right.EDIT)
-    rows = select(HostService.name).where(HostService.host_id == host.id).order_by(HostService.name)
-    return Services(services=list(store.session().scalars(rows)))
+    return Services(services=abilities.services(host))
 
 
 @routes.put("/machines/{host_id}/services", Right.EDIT)
 def allow(host_id: int, body: Services) -> Services:
     """Make the list what is sent."""
-    host, session = access.host(host_id, Right.EDIT), store.session()
+    host = access.host(host_id, Right.EDIT)
     for at, name in enumerate(body.services):
         if not SERVICE.fullmatch(name):
             raise Refusal(422, f"'{name[:60]}' is no name of a service.", pointer=f"#/services/{at}")
-    kept = set(session.scalars(select(HostService.name).where(HostService.host_id == host.id)))
-    wanted = set(body.services)
-    session.execute(delete(HostService).where(HostService.host_id == host.id, HostService.name.in_(kept - wanted)))
-    session.add_all(HostService(host_id=host.id, name=name) for name in sorted(wanted - kept))
-    return Services(services=sorted(wanted))
+    abilities.allow(host, body.services)
+    return Services(services=sorted(set(body.services)))
 
 
 def _refusal(error: Denied) -> Refusal:
