@@ -61,8 +61,8 @@ DONE = {
 }
 """What is done to machines. Nobody takes back what they said, and no request is ever thrown away by a page."""
 HIDDEN = {
-    "web": {"credential": "sealed", "channel": "sealed", "look": "sealed", "trial": "sealed"},
-    "poller": {"person": "password_hash", "channel": "sealed", "trial": "sealed"},
+    "web": {"credential": "sealed", "channel": "sealed", "look": "sealed", "trial": "sealed", "route": "sealed"},
+    "poller": {"person": "password_hash", "channel": "sealed", "trial": "sealed", "route": "sealed"},
     "notifier": {"person": "password_hash", "credential": "sealed", "look": "sealed"},
 }
 """Columns a role does not read, by table; it may write them where it may write the table."""

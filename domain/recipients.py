@@ -47,7 +47,9 @@ class Channel(Table):
 class Route(Table):
     """One address on one channel: a person's own, or, without a person, a group's (a chat, a webhook).
 
-    `address` are the values of the channel's Address dataclass; `name` tells one's devices apart. `severity` is the least
+    `address` are the values of the channel's Address dataclass. Where they are secrets (a webhook, a push subscription)
+    they lie in `sealed`, JSON sealed for `route:<seal_id>` with the notifier's key, which alone reads it, and `address`
+    is only what may be read of them (notifier/addresses.py). `name` tells one's devices apart. `severity` is the least
     that is told: `warning` = all, `critical` = what is down or critical alone. In the quiet hours, from `quiet_from` until
     `quiet_to` (minutes after local midnight, over midnight where to <= from) on the days of `quiet_days` (Monday = 0; the
     day it begins; empty = every day), nothing is told, but what is critical where `quiet_critical`. `muted_until` silences
@@ -63,6 +65,8 @@ class Route(Table):
     channel_id: Mapped[int] = mapped_column(ForeignKey("channel.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(server_default="")
     address: Mapped[dict[str, Any]]
+    sealed: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    seal_id: Mapped[str] = mapped_column(server_default="")
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
     severity: Mapped[str] = mapped_column(server_default="warning")
     recoveries: Mapped[bool] = mapped_column(server_default=text("true"))
@@ -87,6 +91,7 @@ class Route(Table):
         CheckConstraint("quiet_from between 0 and 1439 and quiet_to between 0 and 1439", name="quiet"),
         CheckConstraint("(quiet_from is null) = (quiet_to is null)", name="quiet_both"),
         CheckConstraint("hourly between 1 and 1000", name="hourly"),
+        CheckConstraint("(sealed is null) = (seal_id = '')", name="seal"),
     )
 
 

@@ -98,9 +98,10 @@ class Found(Table):
 class Trial(Table):
     """A test message somebody is waiting for. The web inserts it, the notifier answers, the page follows (NOTIFY `trial`).
 
-    `route_id` is the address it goes to; or `asked` is {"kind", "options", "address"} of a channel not saved yet, with
-    `sealed` secrets for `trial:<id>`, or {"channel": id, "address"}; with "letter" (`invite` or `reset`) it
-    is a letter to one person, and `sealed` holds its {"link"} for `trial:<id>`. `answer` grows: {"hops": [{"name", "ok", "detail",
+    `route_id` is the address it goes to, with "code" in `asked` where it carries one; or `asked` is {"kind", "options",
+    "address"} of a channel not saved yet, or {"channel": id, "address"}. What of that is secret lies in `sealed` instead,
+    JSON for `trial:<id>`: {"secret": of the channel, "address": where addresses are secrets}. With "letter" (`invite` or
+    `reset`) it is a letter to one person, and `sealed` holds its {"link"}. `answer` grows: {"hops": [{"name", "ok", "detail",
     "took": s}], "sent": true | false, "sentence": what to do}.
     """
 

@@ -1,6 +1,7 @@
 """Tells the administrators that PostgreSQL is away, without PostgreSQL.
 
-While all is well, the routes of administrators are kept in a file, their channels' secrets sealed as they are stored.
+While all is well, the routes of administrators are kept in a file, their channels' secrets and addresses sealed as they
+are stored.
 What was told in an emergency is kept there too, so that a restart tells nothing twice, and the end of it is told to
 those who know of it.
 """
@@ -19,6 +20,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from config import files
+from notifier import addresses
 from notifier.channels.base import Message, Severity, Undelivered
 from notifier.hands import PLACE, Hands
 from notifier.speech import Speech
@@ -29,7 +31,8 @@ AFTER = timedelta(seconds=60)
 AGAIN = timedelta(seconds=60)
 """Between two tries to tell it to those who could not be told yet."""
 ADMINS = f"""
-select r.id, r.address, c.kind, c.options, encode(c.sealed, 'hex') as sealed, {PLACE},
+select r.id, r.address, encode(r.sealed, 'hex') as address_sealed, {addresses.PLACE},
+ c.kind, c.options, encode(c.sealed, 'hex') as sealed, {PLACE},
  coalesce(r.language, p.language) as language, coalesce(r.zone, p.zone) as zone
 from route r join channel c on c.id = r.channel_id join person p on p.id = r.person_id
 where r.enabled and r.gone_at is null and r.verified_at is not null and c.enabled and p.active and p.role = 'admin'
@@ -109,9 +112,9 @@ class Emergency:
         return Speech(row["language"] or self.language, row["zone"] or self.zone)
 
     def _send(self, row: Mapping[str, Any], message: Message) -> bool:
-        sealed = bytes.fromhex(row["sealed"]) if row["sealed"] else None
+        boxes = {name: bytes.fromhex(row[name]) for name in ("sealed", "address_sealed") if row.get(name)}
         try:
-            self.hands.deliver(message, {**row, "sealed": sealed})
+            self.hands.deliver(message, {**row, **boxes})
         except Undelivered as error:
             _log.warning("An administrator was not told by %s: %s", row["kind"], error)
             return False

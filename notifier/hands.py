@@ -24,20 +24,30 @@ DEADLINE = 20.0
 
 @dataclass(frozen=True)
 class Hands:
-    """What every delivery needs: the key that opens channels' secrets, and what channels keep open."""
+    """What every delivery needs: the key that opens channels' secrets and sealed addresses, and what channels keep open."""
 
     opener: Opener
     keep: Keep = field(default_factory=Keep)
 
     def deliver(self, message: Message, way: Mapping[str, Any], hops: Hops | None = None) -> Sent:
-        """Deliver by `way`: `kind`, `options`, `address`, and `sealed` secrets (or None) for `place`. Raises Undelivered."""
+        """Deliver by `way`: `kind`, `options`, and of the channel's secrets and the address each plain or in a box.
+
+        `secret` are secrets that are open already, else `sealed` (or None) is their box for `place`; `address_sealed` (or
+        None) is the address's for `address_place`, without it `address` is all there is. Raises Undelivered.
+        """
         channel = catalogue().get(way["kind"])
         if channel is None:
             raise Undelivered(f"This Pantau knows no channel of the kind '{way['kind']}'.", "setup")
         try:
-            sender, address = fill(channel.options, way["options"]), fill(channel.address, way["address"])
-            sealed = way["sealed"]
-            secret = json.loads(self.opener.open(bytes(sealed), way["place"])) if sealed else {}
+            sender = fill(channel.options, way["options"])
+            secret = way["secret"] if "secret" in way else self.opened(way["sealed"], way["place"])
+            boxed = way.get("address_sealed")
+            address = fill(channel.address, self.opened(boxed, way["address_place"]) if boxed else way["address"])
         except (ValueError, VaultError) as error:
             raise Undelivered(str(error), "setup") from None
         return channel.deliver(Sending(message, sender, secret, address, DEADLINE, self.keep, hops or Hops()))
+
+    def opened(self, box: bytes | None, place: str) -> dict[str, Any]:
+        """The JSON object in a box; empty where there is none. Raises VaultError."""
+        found: dict[str, Any] = json.loads(self.opener.open(bytes(box), place)) if box else {}
+        return found

@@ -25,6 +25,7 @@ from domain.audience import Hours
 from domain.chat import HEARS
 from domain.lasttold import Lately, Marked, Pending, Plan, Taste, plan, stands
 from domain.rights import Right
+from notifier import addresses
 from notifier.channels.base import Message, Sent, Undelivered
 from notifier.hands import DEADLINE, PLACE, Hands
 from notifier.house import reach
@@ -56,7 +57,7 @@ join route r on r.id = d.route_id left join person p on p.id = r.person_id left 
 where d.route_id = %s and d.state in ('waiting', 'sending') order by d.id for update of d
 """  # noqa: S608 - our own words
 ROUTE = f"""
-select r.*, c.kind, c.options, c.sealed, {PLACE}, c.enabled as channel_on, coalesce(p.active, true) as active,
+select r.*, r.sealed as address_sealed, {addresses.PLACE}, c.kind, c.options, c.sealed, {PLACE}, c.enabled as channel_on, coalesce(p.active, true) as active,
  coalesce(r.language, p.language) as spoken, coalesce(r.zone, p.zone) as clock
 from route r join channel c on c.id = r.channel_id left join person p on p.id = r.person_id where r.id = %s
 """  # noqa: S608 - our own words

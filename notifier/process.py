@@ -24,8 +24,9 @@ from sqlalchemy.exc import DBAPIError
 
 from config import database, vault
 from config.settings import Settings
+from config.vault import Sealer
 from domain import clock
-from notifier import fanout, lookouts, mentions, queue, summonses, trials, watch
+from notifier import addresses, fanout, lookouts, mentions, queue, summonses, trials, watch
 from notifier.channels import catalogue
 from notifier.emergency import Emergency
 from notifier.hands import Hands
@@ -157,6 +158,8 @@ class Notifier:
         """Route and send until told to stop, or PostgreSQL goes away."""
         if not self._outbox.installation:
             self._outbox.installation = await asyncio.to_thread(_installation, self._pool)
+        if sealed := await asyncio.to_thread(_seal, self._pool, self._settings):
+            _log.warning("%d addresses that are secrets lay open in the database; they are sealed now.", sealed)
         app = queue.application(self._url, self._send)
         try:
             async with app.open_async():
@@ -317,6 +320,13 @@ def _turn(pool: ConnectionPool[Connection[Any]], waker: queue.Waker) -> int:
 def _sweep(pool: ConnectionPool[Connection[Any]], waker: queue.Waker) -> int:
     with pool.connection() as connection:
         return queue.sweep(connection, waker, clock.now())
+
+
+def _seal(pool: ConnectionPool[Connection[Any]], settings: Settings) -> int:
+    """Addresses stored before they were sealed are sealed before anything is sent."""
+    sealer = Sealer(vault.public_of(vault.read_keys(settings.notifier_key)[0]))
+    with pool.connection() as connection:
+        return addresses.seal_all(connection, sealer)
 
 
 def _channel(pool: ConnectionPool[Connection[Any]], route: int) -> int:

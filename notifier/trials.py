@@ -13,6 +13,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
+from config.vault import VaultError
 from domain import clock
 from notifier.channels.base import Hop, Hops, Message, Undelivered
 from notifier.hands import PLACE
@@ -52,8 +53,6 @@ class Trial:
             elif "channel" in asked:
                 stored = f"select c.kind, c.options, c.sealed, {PLACE} from channel c where c.id = %s"  # noqa: S608 - a constant
                 self._way |= cursor.execute(stored.encode(), [asked["channel"]]).fetchone() or {}
-        if row["sealed"] and not asked.get("letter"):
-            self._way |= {"sealed": row["sealed"], "place": f"trial:{row['id']}"}
 
     def run(self) -> None:
         """Send it; every hop is on the page the moment it is over."""
@@ -66,18 +65,22 @@ class Trial:
             self.end(False, f"The channel failed: {type(error).__name__}.")
 
     def _send(self) -> str:
-        self._outbox.hands.deliver(self._message(self._way), self._way, Hops(self._told))
+        way = self._way
+        try:
+            box = self._outbox.hands.opened(self._row["sealed"], f"trial:{self._row['id']}")
+        except (ValueError, VaultError) as error:
+            raise Undelivered(str(error), "setup") from None
+        way = {**way, **{name: box[name] for name in ("secret", "address") if name in box}}
+        self._outbox.hands.deliver(self._message(way, str(box.get("link", ""))), way, Hops(self._told))
         return ""
 
-    def _message(self, route: Row) -> Message:
+    def _message(self, route: Row, link: str) -> Message:
         code = str(self._row["asked"].get("code", ""))
-        language = route.get("spoken") or route.get("language") or "en"
+        language = route.get("spoken") or self._row["asked"].get("language") or "en"
         speech = Speech(language if language in ("en", "id") else "en", route.get("clock") or self._outbox.zone)
-        letter, link = str(self._row["asked"].get("letter", "")), ""
+        letter = str(self._row["asked"].get("letter", ""))
         if letter:
             title, text = self._letter(letter, speech)
-            sealed = bytes(self._row["sealed"] or b"")
-            link = str(json.loads(self._outbox.hands.opener.open(sealed, f"trial:{self._row['id']}"))["link"])
         elif code:
             title = speech.gettext("Your code for Pantau: %(code)s", code=code)
             text = speech.gettext(

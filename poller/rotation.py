@@ -59,7 +59,7 @@ class Result:
 
 
 VAULT = (Kept("credential", "credential"), Kept("look", "look", bound=False))
-NOTIFIER = (Kept("channel", "channel"), Kept("trial", "trial", bound=False))
+NOTIFIER = (Kept("channel", "channel"), Kept("route", "route"), Kept("trial", "trial", bound=False))
 
 
 def rings(settings: Settings) -> tuple[Ring, Ring]:

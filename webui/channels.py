@@ -148,19 +148,23 @@ def _work(kind: Kind, row: Channel | None) -> Response | str | tuple[str, int]:
     good = draft.good and options is not None and (address is not None or not test)
     if good and options is not None:
         values = asdict(options) | ({MADE: public} if public else {})
-        if test and row is None and address is not None:
-            trial = trials.unsaved(kind.kind, values, asdict(address), secret, language.choose())
-            store.session().commit()
-            return redirect(url_for("trials.show", trial_id=trial.id, back=trials.ASIDE), 303)
-        kept = _keep(kind, row, name, on, values, secret, draft)
-        if kept is not None:
-            flash(gettext("The channel “%(name)s” is saved.", name=kept.name), "good")
-            if test and address is not None:
-                trial = trials.of_channel(kept.id, asdict(address), language=language.choose())
+        try:
+            if test and row is None:
+                trial = trials.unsaved(kind, values, address, secret, language.choose())
+                store.session().commit()
+                return redirect(url_for("trials.show", trial_id=trial.id, back=trials.ASIDE), 303)
+            kept = _keep(kind, row, name, on, values, secret, draft)
+            if kept is not None:
+                flash(gettext("The channel “%(name)s” is saved.", name=kept.name), "good")
+                if not test:
+                    return redirect(url_for("channels.index"), 303)
+                trial = trials.of_channel(kept.id, kind, address, language=language.choose())
                 store.session().commit()
                 back = url_for("channels.edit", channel_id=kept.id)
                 return redirect(url_for("trials.show", trial_id=trial.id, back=back), 303)
-            return redirect(url_for("channels.index"), 303)
+        except vault.VaultError as error:
+            store.session().rollback()
+            draft.blame("name", str(error))
     draft.remind()
     page = render_template(
         "channels/form.html",
@@ -226,7 +230,7 @@ def _own(typed: Any) -> dict[str, str]:
 def _keep(
     kind: Kind, row: Channel | None, name: str, on: bool, options: dict[str, Any], secret: dict[str, str], draft: Draft
 ) -> Channel | None:
-    """Store it; None where another has the name, or the vault cannot be used."""
+    """Store it; None where another has the name. Raises VaultError."""
     database = store.session()
     channel = row or Channel(id=next_id(database, "channel"), kind=kind.kind, seal_id="")
     channel.name, channel.enabled = name, on
@@ -240,10 +244,6 @@ def _keep(
         database.add(channel)
         store.announce("inventory")
         database.commit()
-    except vault.VaultError as error:
-        database.rollback()
-        draft.blame("name", str(error))
-        return None
     except IntegrityError:
         database.rollback()
         draft.blame("name", gettext("Another channel has this name. Choose another one."))

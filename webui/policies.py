@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -13,12 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 from werkzeug.wrappers import Response
 
+from config.vault import VaultError
 from domain import audience, fingerprint
 from domain.clock import now
 from domain.inventory import Division, Host, HostGroup, Site
 from domain.recipients import Channel, Linking, Policy, Route
 from notifier.channels import catalogue
-from webui import access, audited, deleting, hours, receivers, routes, store
+from webui import access, audited, deleting, hours, receivers, routes, store, ways
 from webui.draft import Draft
 from webui.forms import Field, OptionsForm
 from webui.language import gettext
@@ -115,13 +115,17 @@ def group(channel_id: int) -> Response | str | tuple[str, int]:
     name = draft.text(Field("name", gettext("Name"), required=True, help=gettext("Such as “Night shift chat”.")))
     address, fields = form.read(typed) if typed is not None else (None, form.fields())
     if draft.good and address is not None:
-        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(address).items()}
-        route = Route(channel_id=channel.id, name=name, address=values, verified_at=now())
-        session.add(route)
-        store.announce("inventory")
-        session.commit()
-        flash(gettext("“%(name)s” can be told now: name it in a rule.", name=name), "good")
-        return redirect(url_for("policies.index"), 303)
+        route = Route(channel_id=channel.id, name=name, verified_at=now())
+        try:
+            ways.lead(route, kind, address)
+        except VaultError as error:
+            draft.blame("name", str(error))
+        else:
+            session.add(route)
+            store.announce("inventory")
+            session.commit()
+            flash(gettext("“%(name)s” can be told now: name it in a rule.", name=name), "good")
+            return redirect(url_for("policies.index"), 303)
     page = render_template(
         "policies/group.html",
         active="policies.index",

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 from sqlalchemy import delete, select
 from werkzeug.wrappers import Response as Plain
 
+from config.vault import VaultError
 from domain.clock import now
 from domain.inventory import Person
 from domain.options import fill
 from domain.recipients import Channel, Route
 from domain.records import Incident
 from domain.rights import Right
+from notifier.channels import webpush
 from notifier.channels.webpush import SERVICES, Address
-from webui import access, cookies, csrf, handling, store, trouble
+from webui import access, cookies, csrf, handling, store, trouble, ways
 from webui.handling import Refused
 from webui.language import gettext
 
@@ -94,7 +95,8 @@ def subscribe() -> Plain | tuple[Response, int]:
     except ValueError as error:
         return jsonify(error=str(error)), 422
     session, person = store.session(), access.person()
-    same = Route.address["endpoint"].astext == address.endpoint
+    shown = webpush.shown(address)
+    same = Route.address["mark"].astext == shown["mark"]
     route = session.scalar(select(Route).where(Route.channel_id == channel.id, Route.person_id == person.id, same))
     session.execute(delete(Route).where(Route.channel_id == channel.id, Route.person_id != person.id, same))
     if route is None:
@@ -102,8 +104,13 @@ def subscribe() -> Plain | tuple[Response, int]:
         for old in list(session.scalars(mine.order_by(Route.id.desc())))[MOST - 1 :]:
             session.execute(delete(Route).where(Route.id == old))
         route = Route(person_id=person.id, channel_id=channel.id, name=device(request.headers.get("User-Agent", "")))
+    if route.address != shown:  # a browser sends what it has at every visit; the same needs no new box
+        try:
+            ways.lead(route, webpush.CHANNEL, address)
+        except VaultError as error:
+            return jsonify(error=str(error)), 503
         session.add(route)
-    route.address, route.gone_at = asdict(address), None
+    route.gone_at = None
     route.verified_at = route.verified_at or now()
     store.announce("inventory")
     session.commit()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import secrets as random
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -17,6 +15,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import joinedload
 from werkzeug.wrappers import Response
 
+from config.vault import VaultError
 from domain import fingerprint
 from domain.clock import now
 from domain.deliveries import Delivery
@@ -24,7 +23,7 @@ from domain.inventory import Person
 from domain.recipients import Channel, Linking, Route
 from domain.rights import Right
 from notifier.channels import catalogue
-from webui import access, audited, hours, language, store, trials
+from webui import access, audited, hours, language, store, trials, ways
 from webui.draft import Draft
 from webui.forms import Field, OptionsForm
 from webui.language import LANGUAGES, gettext, lazy_gettext
@@ -56,6 +55,8 @@ STATES = {
 }
 """What became of a delivery (domain.deliveries.STATES)."""
 PUSH = "webpush"
+SAID = ("mailbox", "phone", "chat", "host", "service")
+"""What says of an address where it leads, where that is no secret (notifier/channels)."""
 
 
 @dataclass
@@ -144,11 +145,15 @@ def add(channel_id: int) -> Response | str | tuple[str, int]:
         flash(gettext("You had many codes sent just now. Wait half an hour."), "bad")
         return redirect(url_for("routes.index"), 303)
     if address is not None:
-        route = Route(person_id=access.person().id, channel_id=channel.id, address=_plain(asdict(address)))
-        session = store.session()
+        route, session = Route(person_id=access.person().id, channel_id=channel.id), store.session()
+        try:
+            ways.lead(route, kind, address)
+        except VaultError as error:
+            flash(str(error), "bad")
+            return redirect(url_for("routes.index"), 303)
         session.add(route)
         session.flush()
-        trial = _send_code(route, channel)
+        trial = _send_code(route)
         session.commit()
         return redirect(url_for("routes.verify", route_id=route.id, trial=trial), 303)
     page = render_template("routes/add.html", active="routes.index", channel=channel, label=gettext(kind.label), fields=fields)  # fmt: skip
@@ -167,7 +172,7 @@ def verify(route_id: int) -> Response | str | tuple[str, int]:
         if _too_many():
             flash(gettext("You had many codes sent just now. Wait half an hour."), "bad")
             return redirect(url_for("routes.verify", route_id=route.id), 303)
-        trial = _send_code(route, route.channel)
+        trial = _send_code(route)
         session.commit()
         return redirect(url_for("routes.verify", route_id=route.id, trial=trial), 303)
     if request.method == "POST":
@@ -261,12 +266,7 @@ def where(route: Route) -> str:
         return route.name
     if route.channel.kind == PUSH:
         return gettext("a browser")
-    for name in ("mailbox", "phone", "chat"):
-        if told.get(name):
-            return str(told[name])
-    if route.channel.kind == "webhook":  # what stands behind the host may be a secret
-        return urlsplit(str(told.get("url", ""))).hostname or route.channel.name
-    return route.channel.name
+    return next((str(told[name]) for name in SAID if told.get(name)), route.channel.name)
 
 
 def in_force(rows: list[Row]) -> str:
@@ -447,20 +447,20 @@ def _link(channel: Channel) -> str | Response:
     )
 
 
-def _send_code(route: Route, channel: Channel) -> str:
+def _send_code(route: Route) -> str:
     """A fresh code on its way to the address; the id of the test that carries it."""
     session, code = store.session(), fresh()
     session.execute(remove(Linking).where(Linking.expires_at < now()))
     session.add(
         Linking(
             code=fingerprint.of(f"route:{route.id}:{_bare(code)}"),
-            channel_id=channel.id,
+            channel_id=route.channel_id,
             person_id=access.person().id,
             made_by=access.person().id,
             expires_at=now() + CODE_LASTS,
         )
     )
-    return trials.of_channel(channel.id, route.address, code=code, language=language.choose()).id
+    return trials.of_route(route.id, code=code, language=language.choose()).id
 
 
 def _too_many() -> bool:
@@ -476,10 +476,6 @@ def fresh() -> str:
 
 def _bare(code: str) -> str:
     return "".join(c for c in code.lower()[:100] if c.isalnum())
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _home(route: Route) -> str:

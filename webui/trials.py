@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,8 @@ from werkzeug.wrappers import Response
 from config import vault
 from domain.clock import now
 from domain.requests import Trial
+from notifier.addresses import plain
+from notifier.channels.base import Channel as Kind
 from webui import access, audited, store
 
 blueprint = Blueprint("trials", __name__, url_prefix="/trials")
@@ -38,27 +40,36 @@ class Hop:
     took: float
 
 
-def of_route(route_id: int) -> Trial:
-    """A test message to one address, in the caller's transaction."""
-    return _ask(Trial(route_id=route_id, asked={}))
+def of_route(route_id: int, *, code: str = "", language: str = "en") -> Trial:
+    """A test message, or a code, to one address, in the caller's transaction."""
+    return _ask(Trial(route_id=route_id, asked={"code": code, "language": language} if code else {}))
 
 
-def of_channel(channel_id: int, address: Mapping[str, Any], *, code: str = "", language: str = "en") -> Trial:
-    """A test message, or a code, by a channel that is stored, to an address that is not yet anybody's."""
-    asked: dict[str, Any] = {"channel": channel_id, "address": dict(address), "language": language}
-    return _ask(Trial(asked=asked | ({"code": code} if code else {})))
+def of_channel(channel_id: int, kind: Kind, address: Any, *, language: str = "en") -> Trial:
+    """A test message by a channel that is stored, to an address that is not yet anybody's. Raises VaultError."""
+    return _ask(_sealed({"channel": channel_id, "language": language}, kind, address, {}))
 
 
 def unsaved(
-    kind: str, options: Mapping[str, Any], address: Mapping[str, Any], secrets: Mapping[str, str], language: str = "en"
+    kind: Kind, options: Mapping[str, Any], address: Any, secrets: Mapping[str, str], language: str = "en"
 ) -> Trial:
-    """A test message by a channel that is not stored; its secrets are sealed for this test alone."""
-    trial = Trial(id=str(uuid.uuid4()))
-    trial.asked = {"kind": kind, "options": dict(options), "address": dict(address), "language": language}
+    """A test message by a channel that is not stored. Raises VaultError."""
+    return _ask(_sealed({"kind": kind.kind, "options": dict(options), "language": language}, kind, address, secrets))
+
+
+def _sealed(asked: dict[str, Any], kind: Kind, address: Any, secrets: Mapping[str, str]) -> Trial:
+    """A trial of what is `asked`; what is secret of it lies in a box for this test alone."""
+    trial, box = Trial(id=str(uuid.uuid4()), asked=asked), {}
     if secrets:
+        box["secret"] = dict(secrets)
+    if kind.private:
+        box["address"] = plain(asdict(address))
+    else:
+        trial.asked = {**asked, "address": plain(asdict(address))}
+    if box:
         sealer = vault.sealer(store.settings().notifier_public)
-        trial.sealed = sealer.seal(json.dumps(dict(secrets)).encode(), f"trial:{trial.id}")
-    return _ask(trial)
+        trial.sealed = sealer.seal(json.dumps(box).encode(), f"trial:{trial.id}")
+    return trial
 
 
 @blueprint.get("/<trial_id>")

@@ -89,6 +89,11 @@ class Address:
         return "Address(***)"
 
 
+def shown(address: Address) -> dict[str, str]:
+    """Of an address, which service it is of: in many, what stands in a host's place is a token."""
+    return {"service": _service(address)}
+
+
 def deliver(sending: Sending) -> Sent:
     """Have the service told by the process beside us. Raises Undelivered."""
     deadline = Deadline(sending.deadline)
@@ -103,7 +108,7 @@ def deliver(sending: Sending) -> Sent:
         "loopback": _host(address.url) in {host.strip("[]").lower() for host in sending.sender.hosts},
         "shut": sorted(doors.of(sending.keep).shut),
     }
-    with sending.hops.step("handed to the service", address.url.partition("://")[0].lower()):
+    with sending.hops.step("handed to the service", _service(address)):
         told = _asked(sending.keep, asked, deadline)
         if told is None:
             raise Undelivered(
@@ -216,7 +221,7 @@ class Beside:
 
 def _no(told: dict[str, Any], address: Address) -> Undelivered:
     """What the service's no means. Nothing of the URL but its scheme is said."""
-    service = address.url.partition("://")[0].lower()
+    service = _service(address)
     status, why = int(told["status"]), words.line(str(told["why"]), 80)
     if not told["known"]:
         return Undelivered(f"This {service} address is not whole, or not one that may be used here.", "never")
@@ -231,6 +236,10 @@ def _no(told: dict[str, Any], address: Address) -> Undelivered:
         return Undelivered(f"The service ({service}) answers {status}.", "later", wait)
     said = why or "it gave no reason"
     return Undelivered(f"The service ({service}) did not take the message: {said}.")
+
+
+def _service(address: Address) -> str:
+    return address.url.partition("://")[0].lower()
 
 
 def _quiet(text: str, limit: int) -> str:
@@ -250,5 +259,6 @@ CHANNEL = Channel(
     deliver=deliver,
     options=Options,
     address=Address,
+    shown=shown,
     seats=2,
 )

@@ -176,7 +176,8 @@ class Channel:
     dataclasses of domain.options fields. `secrets` are the names and labels of the sender's secret values. `persons` says
     that a person can have an address here, else only a group of people or a machine does. `linked` says that addresses
     are not typed but made by the far side (a push subscription, a chat that was linked by a code).
-    `seats` is how many deliveries may be under way at once.
+    `shown` is there where addresses are secrets, as whoever has one may send there: of an address, what may stand beside
+    its sealed box for everybody to read. `seats` is how many deliveries may be under way at once.
     """
 
     kind: str
@@ -187,4 +188,10 @@ class Channel:
     secrets: Mapping[str, str] = field(default_factory=dict)
     persons: bool = True
     linked: bool = False
+    shown: Callable[[Any], Mapping[str, str]] | None = None
     seats: int = 4
+
+    @property
+    def private(self) -> bool:
+        """Whether addresses are secrets."""
+        return self.shown is not None

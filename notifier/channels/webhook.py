@@ -31,13 +31,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to."""
+    """Where to: a secret, for what stands behind the host often is the key to it."""
 
     url: str = option("URL", help="http or https; redirects are not followed.")
 
     def __post_init__(self) -> None:
         if not words.link(self.url):
             raise ValueError("option 'url' is like https://example.org/hook, without a user or a password in it.")
+
+    def __repr__(self) -> str:
+        return "Address(***)"
 
 
 def deliver(sending: Sending) -> Sent:
@@ -96,6 +99,11 @@ def clean_host(url: str) -> str:
     return words.line(urlsplit(url).hostname or "", 100)
 
 
+def shown(address: Address) -> dict[str, str]:
+    """Of an address, its host."""
+    return {"host": clean_host(address.url)}
+
+
 def _no(way: Road, answer: Answer, host: str) -> Undelivered:
     status = answer.status
     sentence = f"{host} answers {status}{said(answer)}"
@@ -116,4 +124,5 @@ CHANNEL = Channel(
     address=Address,
     secrets={"key": "Key for the signature"},
     persons=False,
+    shown=shown,
 )

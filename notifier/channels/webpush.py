@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from py_vapid import Vapid02, VapidException
 from pywebpush import WebPusher, WebPushException
 
+from domain import fingerprint
 from domain.options import option
 from notifier.channels import words
 from notifier.channels.base import Channel, Message, Sending, Sent, Undelivered
@@ -61,7 +62,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One subscription, as the browser made it."""
+    """One subscription, as the browser made it: a secret, for whoever has it may push to the device."""
 
     endpoint: str = option("Endpoint")
     p256dh: str = option("Key of the device")
@@ -72,6 +73,15 @@ class Address:
             raise ValueError("the keys of this subscription are not whole; subscribe again.")
         if not words.link(self.endpoint):
             raise ValueError("option 'endpoint' is the URL of a push service.")
+
+    def __repr__(self) -> str:
+        return "Address(***)"
+
+
+def shown(address: Address) -> dict[str, str]:
+    """Of a subscription, what tells the same device again, and the same keys of it; they are made at random."""
+    whole = f"{address.endpoint} {address.p256dh} {address.auth}"
+    return {"mark": fingerprint.of(address.endpoint), "keys": fingerprint.of(whole)}
 
 
 def fresh_pair() -> tuple[str, str]:
@@ -256,5 +266,6 @@ CHANNEL = Channel(
     address=Address,
     secrets={"private_key": "Private key"},
     linked=True,
+    shown=shown,
     seats=8,
 )

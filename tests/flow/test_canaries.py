@@ -14,8 +14,15 @@ from urllib.parse import quote
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from tests.installation import Browser, Installation, command, installed, until
 from tests.probes.sshserver import hostile
@@ -138,6 +145,41 @@ def planted(rina: Browser, up: Installation, canaries: Canaries, directory: Path
     rina.post("/login", {"login": "rina", "password": canaries.plant("wrong password at login")}, page="/me")
 
 
+def addresses(rina: Browser, up: Installation, canaries: Canaries) -> None:
+    """Addresses that are secrets: of a group, of a person, of a browser; stored, tried before that, and really called."""
+    hook = f"https://hooks.example.invalid/{canaries.plant('url of a webhook')}?k={canaries.plant('query of a webhook')}"
+    service = f"json://{canaries.plant('login of an Apprise url')}@127.0.0.1:1/{canaries.plant('path of an Apprise url')}"
+    for kind, more in (("apprise", {}), ("webpush", {"option-subject": "mailto:a@example.org"})):
+        assert rina.post(f"/channels/new?kind={kind}", {"name": kind, **more}).status_code == 303
+    ids = dict(up.query("select kind, id from channel where kind in ('webhook', 'apprise', 'webpush')"))
+    assert rina.post(f"/policies/groups/{ids['webhook']}", {"name": "Night desk", "address-url": hook}).status_code == 303
+    assert rina.post(f"/notifications/add/{ids['apprise']}", {"address-url": service}).status_code == 303
+    for kind, tried in (
+        ("webhook", f"https://hooks.example.invalid/{canaries.plant('url of a webhook that is tried')}"),
+        ("apprise", f"slack://{canaries.plant('Apprise url that is tried')}/B/C"),
+    ):
+        form = {"name": f"Tried {kind}", "do": "test", "address-url": tried}
+        assert rina.post(f"/channels/new?kind={kind}", form).status_code == 303
+    point = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)  # fmt: skip
+    plain = lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("=")  # noqa: E731
+    seed = canaries.plant("secret of a device")[:16]
+    canaries.planted["secret of a device"] = plain(seed.encode())
+    sent = {
+        "endpoint": f"https://fcm.googleapis.com/fcm/send/{canaries.plant('endpoint of a browser')}",
+        "keys": {"p256dh": plain(point), "auth": canaries.planted["secret of a device"]},
+    }
+    token = json.loads(rina.get("/push/token"))["token"]
+    answer = rina._session.post(
+        f"{rina.address}/push/subscriptions", json=sent, headers={"X-CSRF-Token": token}, timeout=20
+    )
+    assert answer.status_code == 200, answer.text
+    for (route,) in up.query("select id from route"):
+        assert rina.post(f"/notifications/{route}/test", {}, page="/notifications").status_code == 303
+    waiting = "select count(*) from trial where done_at is null"
+    until(lambda: up.query(waiting) == [(0,)])
+    assert up.query("select count(*) from route where sealed is null") == [(0,)]
+
+
 def proofs(rina: Browser, canaries: Canaries) -> None:
     """What one shows who one is with: the seed of an app, which is shown once, and a token for programs."""
     shown = rina.get("/me/second-factor/app")
@@ -250,13 +292,14 @@ def test_no_planted_secret_comes_out_anywhere(loud: Installation, canaries: Cana
         planted(rina, loud, canaries, tmp_path, port)
         until(lambda: (loud.query("select count(*) from latest") or [(0,)])[0][0] >= 11, 60)
         proofs(rina, canaries)
+        addresses(rina, loud, canaries)
         provoke(rina, loud, canaries)
         until(lambda: loud.query("select 1 from failure where detail like '%%does not open%%'", []), 60)
         found = [(path, hit) for path, body in crawled(rina) for hit in canaries.hits(body)]
         found = [one for one in found if one != ("/me/second-factor/app", "seed of an app")]  # there it is shown, once
         found += [(where, hit) for where, text in everything(loud) for hit in canaries.hits(text)]
     assert '"level": "debug"' in loud.printed
-    assert len(canaries.planted) >= 20
+    assert len(canaries.planted) >= 28
     seen = {where for where, hit in found if hit == DECOY}  # no secret, and where the nets must catch it
     assert {"pg_dump", "pantau export", "pantau audit"} <= seen
     assert any(where.startswith("/machines/") for where in seen)

@@ -104,7 +104,7 @@ def test_a_channel_is_tested_before_it_is_saved_and_the_page_follows_every_hop(
     trial = session.scalars(select(Trial)).one()
     assert trial.asked["kind"] == "email" and trial.asked["address"] == {"mailbox": "rina@example.org"}
     assert "hunter2!" not in json.dumps(trial.asked)
-    assert json.loads(vault.opener(keys.notifier_key).open(trial.sealed or b"", f"trial:{trial.id}")) == {"password": "hunter2!"}  # fmt: skip
+    assert json.loads(vault.opener(keys.notifier_key).open(trial.sealed or b"", f"trial:{trial.id}")) == {"secret": {"password": "hunter2!"}}  # fmt: skip
     assert "data-pending" in rina.get(answer.location).text
     trial.claimed_at = now()
     trial.answer = {"hops": [{"name": "connect", "ok": True, "detail": "mail.example.org:587", "took": 0.012}]}
@@ -256,15 +256,34 @@ def test_a_language_that_is_chosen_is_the_one_it_is_answered_in(budi: Visitor) -
     assert "Bahasa dan zona waktu Anda disimpan." in budi.get("/notifications").text
 
 
-def test_an_address_that_is_a_secret_is_shown_to_nobody(rina: Visitor, session: Session, person: Person) -> None:
-    for kind, address in (("apprise", {"url": "slack://T0PSECRET/B/C"}), ("webhook", {"url": "https://hooks.example/T0PSECRET"})):  # fmt: skip
+def test_an_address_that_is_a_secret_is_sealed_and_shown_to_nobody(
+    rina: Visitor, session: Session, keys: Settings
+) -> None:
+    opener, urls = vault.opener(keys.notifier_key), {}
+    for kind, url in (("apprise", "slack://T0PSECRET/B/C"), ("webhook", "https://hooks.example/T0PSECRET")):
         way = Channel(kind=kind, name=kind, seal_id="x")
         session.add(way)
-        session.flush()
-        session.add(Route(person_id=person.id, channel_id=way.id, address=address, verified_at=now()))
-        session.add(Route(channel_id=way.id, address=address, verified_at=now()))
-    session.commit()
-    for path in ("/notifications", "/policies", "/policies/new", "/deliveries", "/notifications/1", "/notifications/2"):
+        session.commit()
+        urls[way.id] = url
+        group = rina.post(f"/policies/groups/{way.id}", {"name": f"All of {kind}", "address-url": url})
+        assert group.status_code == 303 and group.location == "/policies"
+        tried = {"name": kind, "enabled": "yes", "do": "test", "address-url": url}
+        assert rina.post(f"/channels/{way.id}", tried).status_code == 303
+        assert rina.post(f"/channels/new?kind={kind}", {**tried, "name": "New"}).status_code == 303
+    own = rina.post(f"/notifications/add/{min(urls)}", {"address-url": urls[min(urls)]})
+    assert own.status_code == 303 and rina.post(own.location.partition("?")[0], {"do": "again"}).status_code == 303
+    routes = session.scalars(select(Route).order_by(Route.id)).all()
+    assert [route.address for route in routes] == [{"service": "slack"}, {"host": "hooks.example"}, {"service": "slack"}]
+    for route in routes:
+        box = opener.open(route.sealed or b"", vault.place("route", route.id, route.seal_id))
+        assert json.loads(box) == {"url": urls[route.channel_id]}
+    trials = session.scalars(select(Trial)).all()
+    assert [trial.route_id for trial in trials if "code" in trial.asked] == [routes[2].id] * 2
+    boxes = [json.loads(opener.open(trial.sealed, f"trial:{trial.id}")) for trial in trials if trial.sealed]
+    assert sorted(box["address"]["url"] for box in boxes) == sorted([*urls.values()] * 2)
+    assert "T0PSECRET" not in str([trial.asked for trial in trials])
+    paths = ["/notifications", "/policies", "/policies/new", "/deliveries", "/audit", "/api/v1/me/addresses"]
+    for path in paths + [f"/notifications/{route.id}" for route in routes]:
         assert "T0PSECRET" not in rina.get(path).text, path
 
 
@@ -307,13 +326,23 @@ def test_times_of_day_are_read_as_people_write_them(typed: str, minute: int | No
 
 
 def test_a_browser_subscribes_for_whoever_is_logged_in_and_logout_ends_it(
-    budi: Visitor, rina: Visitor, session: Session, pushing: Channel, keeper: Person, person: Person
+    budi: Visitor, rina: Visitor, session: Session, pushing: Channel, keeper: Person, person: Person, keys: Settings
 ) -> None:
     sent = subscription()
     assert call(budi, "/push/subscriptions", sent).status_code == 200
-    assert call(budi, "/push/subscriptions", sent).status_code == 200
     route = session.scalars(select(Route)).one()
     assert (route.person_id, route.verified_at is not None) == (keeper.id, True)
+    opened = vault.opener(keys.notifier_key).open(route.sealed or b"", f"route:{route.seal_id}")
+    assert json.loads(opened) == {"endpoint": sent["endpoint"], **sent["keys"]}
+    assert set(route.address) == {"mark", "keys"} and "send/abc" not in str(route.address)
+    before = route.sealed
+    assert call(budi, "/push/subscriptions", sent).status_code == 200  # as at every visit
+    session.expire_all()
+    assert session.scalars(select(Route)).one().sealed == before
+    anew = subscription(sent["endpoint"])
+    assert call(budi, "/push/subscriptions", anew).status_code == 200  # the same device with other keys
+    session.expire_all()
+    assert session.scalars(select(Route)).one().sealed != before
     assert call(rina, "/push/subscriptions", sent).status_code == 200  # the same device, another person
     session.expire_all()
     assert [one.person_id for one in session.scalars(select(Route))] == [person.id]
