@@ -102,7 +102,7 @@ def planted(rina: Browser, up: Installation, canaries: Canaries, directory: Path
         ("/credentials/new?sort=fetched", {"name": "v", "kind": "password", "username": "u", "source": "vault:secret/x#y"}),
         ("/channels/new?kind=email", {**MAIL, "secret-password": canaries.plant("password of mail")}),
         ("/channels/new?kind=telegram", {"name": "T", "secret-token": f"123456:{canaries.plant('token of the bot')}{'A' * 9}"}),
-        ("/channels/new?kind=webhook", {"name": "W", "secret-key": canaries.plant("key of the webhook")}),
+        ("/channels/new?kind=webhook", {"name": "W", "enabled": "yes", "secret-key": canaries.plant("key of the webhook")}),
         (
             "/channels/new?kind=email",
             {**MAIL, "name": "Tried", "secret-password": canaries.plant("password that is tried"), "do": "test", "address-mailbox": "a@b.example"},
@@ -147,12 +147,18 @@ def planted(rina: Browser, up: Installation, canaries: Canaries, directory: Path
 
 def addresses(rina: Browser, up: Installation, canaries: Canaries) -> None:
     """Addresses that are secrets: of a group, of a person, of a browser; stored, tried before that, and really called."""
-    hook = f"https://hooks.example.invalid/{canaries.plant('url of a webhook')}?k={canaries.plant('query of a webhook')}"
-    service = f"json://{canaries.plant('login of an Apprise url')}@127.0.0.1:1/{canaries.plant('path of an Apprise url')}"
+    hook = (
+        f"https://hooks.example.invalid/{canaries.plant('url of a webhook')}?k={canaries.plant('query of a webhook')}"
+    )
+    service = (
+        f"json://{canaries.plant('login of an Apprise url')}@127.0.0.1:1/{canaries.plant('path of an Apprise url')}"
+    )
     for kind, more in (("apprise", {}), ("webpush", {"option-subject": "mailto:a@example.org"})):
-        assert rina.post(f"/channels/new?kind={kind}", {"name": kind, **more}).status_code == 303
+        assert rina.post(f"/channels/new?kind={kind}", {"name": kind, "enabled": "yes", **more}).status_code == 303
     ids = dict(up.query("select kind, id from channel where kind in ('webhook', 'apprise', 'webpush')"))
-    assert rina.post(f"/policies/groups/{ids['webhook']}", {"name": "Night desk", "address-url": hook}).status_code == 303
+    assert (
+        rina.post(f"/policies/groups/{ids['webhook']}", {"name": "Night desk", "address-url": hook}).status_code == 303
+    )
     assert rina.post(f"/notifications/add/{ids['apprise']}", {"address-url": service}).status_code == 303
     for kind, tried in (
         ("webhook", f"https://hooks.example.invalid/{canaries.plant('url of a webhook that is tried')}"),
