@@ -904,6 +904,139 @@ def _person(session: Any, login: str) -> Any:
     return found
 
 
+# ---- requests ----
+
+
+@cli.group("requests")
+def actions() -> None:
+    """Actions at machines: what is asked for, and what came of it. People agree on its page, never here."""
+
+
+@actions.command("list")
+@click.option("--all", "whole", is_flag=True, help="Also what is over; the newest 50.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_actions(context: click.Context, whole: bool, as_json: bool) -> None:
+    """What waits, was agreed to or runs, newest first."""
+    from sqlalchemy import select
+
+    from domain.actions import OPEN, Request
+
+    settings = settings_from(context)
+    with open_session(settings) as session:
+        wanted = select(Request).order_by(Request.id.desc()).limit(50)
+        rows = session.scalars(wanted if whole else wanted.where(Request.state.in_(OPEN))).all()
+        for row in rows:
+            told = _told_action(session, row)
+            line = json.dumps(told, ensure_ascii=False) if as_json else (
+                f"{row.id:>5}  {told['state']:<9} {_local(row.made_at, settings.zone)}  {told['machine']}: {told['order']}"
+                f"  ({told['by'] or 'somebody who is gone'}: {row.reason})"
+            )  # fmt: skip
+            click.echo("".join(c if c.isprintable() else " " for c in line))
+        if not rows and not as_json:
+            click.echo("There is no request." if whole else "No request is open.")
+
+
+@actions.command("show")
+@click.argument("number", type=click.IntRange(1, 2**63 - 1))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.pass_context
+def show_action(context: click.Context, number: int, as_json: bool) -> None:
+    """One request with everything that happened."""
+    from sqlalchemy import select
+
+    from domain.actions import Request, Step
+    from webui import doings
+
+    settings = settings_from(context)
+    with open_session(settings) as session:
+        row = session.get(Request, number) or stop(f"there is no request {number}.")
+        steps = session.scalars(select(Step).where(Step.request_id == number).order_by(Step.id)).all()
+        log = [(one.at, doings.step(one.code, one.detail), str(one.detail.get("text", ""))) for one in steps]
+        told = _told_action(session, row)
+        if as_json:
+            lines = [{"at": at.isoformat(), "what": what, "said": said} for at, what, said in log]
+            click.echo(json.dumps({**told, "steps": lines}, ensure_ascii=False))
+            return
+        head = f"{told['machine']}: {told['order']} - {doings.STATES[row.state]}. {doings.ending(row.outcome)}".rstrip()
+        reason = f"{told['by'] or 'Somebody who is gone'}: {row.reason}"
+        for line in (head, reason, *(f"{_local(at, settings.zone)}  {what} {said}".rstrip() for at, what, said in log)):
+            click.echo("".join(c if c.isprintable() else " " for c in line))
+
+
+@actions.command("ask")
+@click.argument("machine")
+@click.argument("action")
+@click.option("--as", "login", required=True, help="Whose request it is; they need the right to ask.")
+@click.option("--reason", required=True, help="Why; those who agree read it.")
+@click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter of a runbook; may be repeated.")
+@click.pass_context
+def ask_action(
+    context: click.Context, machine: str, action: str, login: str, reason: str, sets: tuple[str, ...]
+) -> None:
+    """Ask for ACTION at MACHINE: restart, restart:SERVICE, start:SERVICE, stop:SERVICE or run:RUNBOOK."""
+    from sqlalchemy import select
+
+    from domain import approving
+    from domain.actions import Runbook
+    from domain.inventory import Host
+    from webui import doings
+
+    verb, _, about = action.partition(":")
+    if verb not in ("restart", "start", "stop", "run") or (not about and verb != "restart"):
+        raise click.UsageError("ACTION is restart, restart:SERVICE, start:SERVICE, stop:SERVICE or run:RUNBOOK.")
+    with open_session(settings_from(context)) as session:
+        host = session.scalar(select(Host).where(Host.name == machine)) or stop(f"there is no machine '{machine}'.")
+        kind, params = ("service." + verb if about else "host.restart"), ({"service": about} if about else {})
+        if verb == "run":
+            book = session.scalar(select(Runbook).where(Runbook.name == about))
+            kind = "runbook.run"
+            params = {"runbook": book.id if book else 0, "values": _pairs(sets)}
+        try:
+            someone, tied = _person(session, login), approving.occasion(session, host)
+            made = approving.ask(session, someone, host, kind, params, reason, **tied)
+        except approving.Denied as error:
+            stop(doings.not_done(error))
+        session.commit()
+        click.echo(f"Request {made.id}: {doings.STATES[made.state]}.")
+
+
+@actions.command("cancel")
+@click.argument("number", type=click.IntRange(1, 2**63 - 1))
+@click.option("--as", "login", required=True, help="Who takes it back: whoever asked, or who may edit the machine.")
+@click.pass_context
+def cancel_action(context: click.Context, number: int, login: str) -> None:
+    """Take a request back before it has begun."""
+    from domain import approving
+    from webui import doings
+
+    with open_session(settings_from(context)) as session:
+        try:
+            approving.cancel(session, number, _person(session, login))
+        except approving.Denied as error:
+            stop(doings.not_done(error))
+        session.commit()
+        click.echo(f"Request {number} is taken back; nothing is done.")
+
+
+def _told_action(session: Any, row: Any) -> dict[str, Any]:
+    from domain.actions import Runbook
+    from webui import doings
+
+    number = row.params.get("runbook")
+    book = session.get(Runbook, number) if isinstance(number, int) else None
+    return {
+        "id": row.id,
+        "state": row.state,
+        "machine": row.host.name,
+        "order": doings.order(row.kind, row.params, book.name if book else ""),
+        "reason": row.reason,
+        "by": row.maker.name if row.maker else "",
+        "made_at": row.made_at.isoformat(),
+        "ended_at": row.ended_at.isoformat() if row.ended_at else None,
+    }
+
+
 # ---- maintenance ----
 
 

@@ -21,7 +21,7 @@ from domain.actions import OPEN, ActionRule, HostService, Request, Runbook, Step
 from domain.inventory import Check, Host, HostKey, Membership, Person, host_in_group
 from domain.orders import INTERRUPTING, Unclear
 from domain.quorum import EXTRA, USUAL, Rule, Standing
-from domain.records import Incident
+from domain.records import FactSeen, Incident
 from domain.rights import Right
 
 CLAIM = timedelta(minutes=2)
@@ -31,6 +31,7 @@ QUIET = timedelta(minutes=10)
 CROWD = 3
 """Machines of one division restarted within QUIET before one more must agree to the next."""
 LONGEST_REASON = 1000
+BOOT = "host.boot.id"
 GLASS = Right.ADMIN
 """What breaking the glass takes."""
 KNOWN = load_only(Person.name, Person.role, Person.active)
@@ -117,6 +118,24 @@ def order(session: Session, host: Host, kind: str, params: Mapping[str, Any]) ->
     if book is not None:
         facts["runbook"] = book.reviewed
     return kept, orders.bound(kind, kept, facts)
+
+
+def occasion(session: Session, host: Host) -> dict[str, Any]:
+    """What a request of now is tied to, as `ask` takes it: the oldest open incident of the machine, and its start (`boot`)
+    as it was seen last."""
+    incident = (
+        select(Incident.id)
+        .where(Incident.host_id == host.id, Incident.closed_at.is_(None), Incident.state != "disabled")
+        .order_by(Incident.since)
+        .limit(1)
+    )
+    start = (
+        select(FactSeen.value)
+        .where(FactSeen.host_id == host.id, FactSeen.name == BOOT)
+        .order_by(FactSeen.since.desc())
+        .limit(1)
+    )
+    return {"incident_id": session.scalar(incident), "boot": session.scalar(start) or ""}
 
 
 def way(session: Session, host: Host) -> int | None:

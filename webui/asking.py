@@ -16,7 +16,6 @@ from domain.actions import OPEN, Request, Runbook
 from domain.approving import Denied
 from domain.inventory import Host, host_in_group
 from domain.orders import Parameter, Unclear, parameters
-from domain.records import Incident
 from domain.rights import Right
 from webui import abilities, access, doings, impact, store
 from webui.language import gettext
@@ -63,16 +62,10 @@ def _ask(host: Host, *, glass: bool = False, alone: bool = False) -> Response | 
         return _form(host, typed, gettext("Please tick that you mean it: nobody else is asked.")), 422
     try:
         kind, params = _order(session, host, typed)
-        incident = session.scalar(
-            select(Incident.id)
-            .where(Incident.host_id == host.id, Incident.closed_at.is_(None), Incident.state != "disabled")
-            .order_by(Incident.since)
-            .limit(1)
-        )
         made = approving.ask(
             session, access.person(), host, kind, params, typed.get("reason", ""),
-            client=typed.get("client", "")[:64] or None, incident_id=incident, boot=impact.boot(host.id),
-            impact=impact.of(host).kept(), alone=alone, glass=glass,
+            client=typed.get("client", "")[:64] or None, impact=impact.of(host).kept(), alone=alone, glass=glass,
+            **approving.occasion(session, host),
         )  # fmt: skip
         session.commit()
     except Denied as error:

@@ -72,7 +72,7 @@ STEPS = {
     "awaited": lazy_gettext("Waiting until the machine is back"),
     "away": lazy_gettext("The machine does not answer any more, as it should"),
     "back": lazy_gettext("The machine answers again"),
-    "proof": lazy_gettext("It is a new start: %(after)s instead of %(before)s"),
+    "proof": lazy_gettext("It is another start: %(after)s now, %(before)s before"),
     "checks": lazy_gettext("Its checks are well again"),
     "said": lazy_gettext("%(text)s"),
     "done": lazy_gettext("Done"),

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import func, or_, select
 
 from domain.actions import Request
+from domain.approving import BOOT
 from domain.heard import Job
 from domain.inventory import Check, Host
 from domain.orders import INTERRUPTING
 from domain.records import FactSeen
 from webui import looked, store, topology
 
-BOOT = "host.boot.id"
 USERS = "system.users.count"
 NAMES = 5
 
@@ -38,14 +38,6 @@ class Impact:
     def kept(self) -> dict[str, Any]:
         """What is stored with a request, as it was when it was asked for."""
         return {"behind": self.behind_count, "users": self.users, "jobs": [name for name, _ in self.jobs]}
-
-
-def boot(host_id: int) -> str:
-    """The start of the machine that was seen last, empty where none was."""
-    found = store.session().scalar(
-        select(FactSeen.value).where(FactSeen.host_id == host_id, FactSeen.name == BOOT).order_by(FactSeen.since.desc()).limit(1)
-    )  # fmt: skip
-    return found or ""
 
 
 def of(host: Host) -> Impact:

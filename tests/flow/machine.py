@@ -2,7 +2,7 @@
 
 There is no systemd in a namespace, and no sudo need be installed: `systemctl`, `shutdown` and `sudo` are small stand-ins
 laid over the real ones for this machine alone. That sudo allows exactly the lines of the text Pantau generates, and every
-command line it is given is written down.
+command line it is given is written down. What ran at all tells the kernel's process accounting (acct(5)), where asked for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -26,8 +27,9 @@ SYSTEMCTL = """#!/bin/sh
 # restart|start|stop -- UNIT, or show --property=... -- UNIT
 verb=$1; for unit; do :; done
 pid=$(cat {place}/$unit.pid 2>/dev/null)
-up() {{ setsid sleep 100000 >/dev/null 2>&1 </dev/null & echo $! >{place}/$unit.pid; date +%s%N >{place}/$unit.since; }}
-down() {{ [ -n "$pid" ] && kill $pid 2>/dev/null; rm -f {place}/$unit.pid; }}
+run={place}/$unit.run; [ -x "$run" ] || run="sleep 100000"
+up() {{ setsid $run >/dev/null 2>&1 </dev/null & echo $! >{place}/$unit.pid; date +%s%N >{place}/$unit.since; }}
+down() {{ [ -n "$pid" ] && kill $pid 2>/dev/null && kill -CONT $pid 2>/dev/null; rm -f {place}/$unit.pid; }}
 [ -e {place}/$unit.broken ] && [ $verb != show ] && {{ echo "Job for $unit failed." >&2; exit 1; }}
 case $verb in
  restart) down; up;; start) [ -n "$pid" ] || up;; stop) down;;
@@ -39,6 +41,9 @@ SHUTDOWN = """#!/bin/sh
 # -r +1 Pantau: the machine is gone at once, and somebody starts it again (Machine.rise)
 touch {place}/going
 """
+ACCOUNT = "import ctypes, sys; sys.exit(ctypes.CDLL(None).acct(sys.argv[1].encode()))"
+RECORD, NAME = 64, slice(48, 64)
+"""struct acct_v3: how long one is, and where the name of the command stands in it."""
 SUDO = """#!/bin/sh
 [ "$1" = -n ] || exit 1
 shift
@@ -49,10 +54,11 @@ exec "$@"
 
 
 class Machine:
-    """`address` and `port` are where its sshd listens; `key` logs in, `host_key` is what it shows."""
+    """`address` and `port` are where its sshd listens; `key` logs in, `host_key` is what it shows. An `accounted` one has
+    processes of its own, and an account of each that ended."""
 
-    def __init__(self, namespace: Namespace, address: str, services: tuple[str, ...]) -> None:
-        self.namespace, self.address, self.port = namespace, address, 22
+    def __init__(self, namespace: Namespace, address: str, services: tuple[str, ...], *, accounted: bool) -> None:
+        self.namespace, self.address, self.port, self._accounted = namespace, address, 22, accounted
         self.place = Path(tempfile.mkdtemp(prefix="pantau-machine-"))
         self.place.chmod(0o755)
         for name in ("host", "user"):
@@ -89,6 +95,12 @@ class Machine:
         log = self.place / "sudo.log"
         return log.read_text().splitlines() if log.exists() else []
 
+    @property
+    def ran(self) -> list[str]:
+        """The name of every process that ended on this machine, by the kernel's own account."""
+        told = (self.place / "acct").read_bytes()
+        return [told[at : at + RECORD][NAME].split(b"\0")[0].decode() for at in range(0, len(told), RECORD)]
+
     def pid(self, service: str) -> int | None:
         """The process of a service."""
         file = self.place / f"{service}.pid"
@@ -97,6 +109,10 @@ class Machine:
     def systemctl(self, verb: str, service: str) -> None:
         """Somebody at the machine does it."""
         subprocess.run([str(self.place / "bin" / "systemctl"), verb, "--", service], check=True)
+
+    def do(self, service: str, verb: str) -> None:
+        """The machine itself does it, among its own addresses."""
+        self.namespace.do(str(self.place / "bin" / "systemctl"), verb, "--", service)
 
     def start_anew(self) -> None:
         """Another start of the machine."""
@@ -110,13 +126,18 @@ class Machine:
             f"mount -t overlay overlay -o lowerdir={self.place / room}:/usr/{room} /usr/{room}"
             for room in ("bin", "sbin")
         )
+        account, apart = "", ["unshare", "-m"]
+        if self._accounted:
+            (self.place / "acct").touch()
+            account = f"{sys.executable} -c '{ACCOUNT}' {self.place / 'acct'} && "
+            apart += ["-p", "-f", "--kill-child", "--mount-proc"]
         script = (
-            f"mount --make-rprivate / && {over} && "
+            f"mount --make-rprivate / && {over} && {account}"
             f"mount --bind {self.place / 'boot_id'} /proc/sys/kernel/random/boot_id && "
             f"exec {SSHD} -D -f {self.place / 'sshd_config'} -E {self.place / 'log'}"
         )
         self._process = subprocess.Popen(
-            ["ip", "netns", "exec", self.namespace.name, "unshare", "-m", "sh", "-c", script], start_new_session=True
+            ["ip", "netns", "exec", self.namespace.name, *apart, "sh", "-c", script], start_new_session=True
         )
         end = time.monotonic() + 30
         while not (self.place / "pid").exists():
@@ -152,7 +173,7 @@ class Machine:
 
 
 @contextmanager
-def machine(*services: str) -> Iterator[Machine]:
+def machine(*services: str, accounted: bool = False) -> Iterator[Machine]:
     """One behind a cable from here: 10.78.0.1 is ours, 10.78.0.2 the machine's."""
     there = Namespace()
     number = os.getpid() % 200
@@ -166,7 +187,7 @@ def machine(*services: str) -> Iterator[Machine]:
         subprocess.run(["ip", "link", "set", near, "up"], check=True)
         there.do("ip", "address", "add", f"10.78.{number}.2/24", "dev", far)
         there.do("ip", "link", "set", far, "up")
-        made = Machine(there, f"10.78.{number}.2", services)
+        made = Machine(there, f"10.78.{number}.2", services, accounted=accounted)
         made.rise()
         yield made
     finally:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,13 +17,12 @@ from domain.actions import Runbook
 from domain.approving import digest
 from domain.inventory import HostKey
 from poller.actions import Actions, Patience, ours
+from tests.flow.contest import NGINX, agreed, kill, seal
 from tests.flow.court import Court
 from tests.flow.machine import Machine, machine
 from tests.installation import until
-from tests.roles import as_role
 
 QUICK = Patience(restart=20, service=5, checks=0, pause=0.2)
-NGINX = {"kind": "service.restart", "params": {"service": "nginx.service"}}
 
 
 @pytest.fixture
@@ -50,28 +44,10 @@ def court(database_url: str, there: Machine, place: Path) -> Iterator[Court]:
     made.close()
 
 
-def seal(court: Court, place: Path, key: str) -> None:
-    """The login for actions, as the web keeps it."""
-    secret = json.dumps({"private_key": key, "passphrase": ""}).encode()
-    where = vault.place("credential", court.login, f"{court.login}/x")
-    court.ask_database(
-        "update credential set kind = 'ssh_key', username = 'root', seal_id = %s, sealed = %s where id = %s",
-        f"{court.login}/x", vault.sealer(place / "vault.pub").seal(secret, where), court.login,
-    )  # fmt: skip
-
-
 def hands(court: Court, place: Path) -> Actions:
     """The poller's part."""
     opener: Opener = vault.opener(place / "vault.key")
     return Actions(court.poller_sessions, opener, None, lambda host: None, QUICK)
-
-
-def agreed(court: Court, **more: Any) -> int:
-    """A request that two agreed to."""
-    request = court.ask(**more)
-    court.vote("one", request)
-    assert court.vote("two", request) == "approved"
-    return request
 
 
 def serve(actions: Actions) -> None:
@@ -274,51 +250,8 @@ def test_four_at_once_and_each_once(court: Court, there: Machine, place: Path) -
     assert len(there.sudo) == 1
 
 
-POLLER = """
-import asyncio, sys
-from config import database, vault
-from pathlib import Path
-from poller.actions import Actions, Patience
-url, key = sys.argv[1:]
-sessions = database.sessions(database.engine(url, size=2))
-actions = Actions(sessions, vault.opener(Path(key)), None, lambda host: None, Patience(5, 2, 0, 0.05))
-async def work():
-    await actions.open()
-    print("ready", flush=True)
-    while True:
-        await actions.serve()
-        await asyncio.sleep(0.02)
-asyncio.run(work())
-"""
-
-
 @pytest.mark.timeout(300)
 def test_killed_at_any_moment_nothing_is_done_twice(court: Court, there: Machine, place: Path) -> None:
-    """Every kill at another moment between the claim and the proof; the next poller ends what is left and repeats nothing."""
-    words = [sys.executable, "-c", POLLER, as_role(court.url, "poller"), str(place / "vault.key")]
+    """Every kill at another moment between the claim and the proof; `python -m tests.flow.contest` has two hundred."""
     for turn in range(12):
-        host = court.machine(f"m{turn}")
-        with court.owner() as session:
-            session.add(HostKey(host_id=host, port=22, key=there.host_key, fingerprint="SHA256:x", state="pinned"))
-            session.commit()
-        sent = len(there.sudo)
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        request = agreed(court, host=host, **NGINX)
-        until(lambda request=request: court.request(request).state != "approved")
-        time.sleep(turn * 0.06)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        time.sleep(0.3)
-        asyncio.run(hands(court, place).open())
-        serve(hands(court, place))
-        found = court.request(request)
-        assert found.state in ("done", "unknown", "failed"), found.state
-        orders = len(there.sudo) - sent
-        assert orders <= 1
-        if found.state == "failed":
-            assert orders == 0, "failed tells that nothing was sent"
-        if found.state == "done":
-            assert orders == 1
+        kill(court, there, place, turn, turn * 0.06)

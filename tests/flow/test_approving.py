@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 from domain import approving
 from domain.approving import Denied
 from domain.inventory import Credential, Host, HostKey, Membership, Person
+from tests.flow.contest import race
 from tests.flow.court import Court
 
 
@@ -371,55 +369,14 @@ def test_what_a_dead_poller_left_is_never_done_again(court: Court) -> None:
         assert not approving.end(session, again, "first", "done", {})
 
 
-def tried(move: Callable[[], object]) -> None:
-    with suppress(Denied):
-        move()
-
-
 @pytest.mark.timeout(300)
 def test_whoever_comes_first_decides_and_nothing_is_done_twice(court: Court) -> None:
-    """Eight at once: two agree, two more agree late, one refuses, one takes it back, one lets it expire, two pollers take it."""
+    """Forty races of eight; `python -m tests.flow.contest` runs a thousand."""
     done: Counter[int] = Counter()
     chance = random.Random(7)
-
-    def take(name: str) -> None:
-        for _ in range(3):
-            if (found := court.claim(name)) is not None:
-                done[found] += 1
-
-    for turn in range(40):
-        request = court.ask(host=court.machine(f"m{turn}"), kind="service.restart", params={"service": "nginx.service"})
-        moves: list[Callable[[], object]] = [
-            *(partial(court.vote, name, request) for name in ("one", "two", "boss", "pic")),
-            *(partial(take, name) for name in ("a", "b")),
-            partial(court.vote, "boss", request, agrees=False)
-            if turn % 3 == 0
-            else partial(court.vote, "one", request),
-            (
-                partial(court.cancel, "pic", request),
-                partial(court.later, request, minutes=15),
-                partial(court.vote, "two", request),
-                partial(court.vote, "two", request),
-            )[turn % 4],
-        ]
-        chance.shuffle(moves)
-
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(tried, moves))
-        take("a")
-        found = court.request(request)
-        agreed = {
-            row["person_id"]
-            for row in court.ask_database("select person_id from vote where request_id = %s and agrees", request)
-        }
-        assert court.id["pic"] not in agreed
-        assert done[request] == (1 if found.state == "running" else 0), (turn, found.state)
-        if found.state == "running":
-            assert len(agreed) >= 2
-        else:
-            assert found.state in ("refused", "cancelled", "expired", "waiting")
+    ends = Counter(race(court, turn, chance, done) for turn in range(40))
     assert max(done.values()) == 1
-    assert len(done) >= 10, "the races must also be won by those who agree"
+    assert ends["running"] >= 10, "the races must also be won by those who agree"
 
 
 def test_memberships_of_others_are_not_seen_through(court: Court) -> None:

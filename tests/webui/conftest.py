@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
@@ -21,20 +21,10 @@ from config.settings import Settings
 from domain.clock import now
 from domain.inventory import Division, Host, HostGroup, Membership, Person, Window
 from domain.records import Incident, IncidentEvent, IncidentMember
+from tests import browsers
 from tests.webui.cast import PASSWORD, OpenBrowser, Town, Visitor
 from tests.webui.witness import witnessed
 from webui import create_app, passwords
-
-SWITCHES = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture
@@ -169,10 +159,8 @@ def _trouble(town: Town) -> None:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium. It goes when its module is done: its event loop would stand in the way of the others' own."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(SWITCHES))
+    with browsers.chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def make(body: Asking) -> Made[Asked]:
     try:
         one = approving.ask(
             session, access.person(), host, body.kind, params, body.reason,
-            boot=impact.boot(host.id), impact=impact.of(host).kept(),
+            impact=impact.of(host).kept(), **approving.occasion(session, host),
         )  # fmt: skip
     except Denied as error:
         raise _refusal(error) from None

@@ -1,0 +1,221 @@
+"""A shop does not answer: told, talked over, asked for, agreed to by two, done on a real machine, and shown to everybody.
+
+Four people in four browsers, a whole installation, and a machine behind a cable whose service really hangs. With
+PANTAU_SHOTS=DIRECTORY every step leaves a picture; those in docs/screenshots are made by it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests import browsers
+from tests.flow.machine import Machine, machine
+from tests.installation import Browser, Installation, installed, until
+from webui import passwords
+
+SHOTS = os.environ.get("PANTAU_SHOTS", "")
+PASSWORD = "seven purple umbrellas"
+SHOP = """#!/bin/sh
+cd {place}/shop && exec python3 -m http.server 8080 --bind {address}
+"""
+PEOPLE = (("budi", "Budi", "pic"), ("sari", "Sari", "approver"), ("joko", "Joko", "approver"))
+PATIENCE = 90_000
+
+
+@pytest.fixture
+def shop() -> Iterator[Machine]:
+    """A machine whose nginx.service serves a page on port 8080."""
+    with machine("nginx.service") as there:
+        (there.place / "shop").mkdir()
+        (there.place / "shop" / "index.html").write_text("Welcome")
+        run = there.place / "nginx.service.run"
+        run.write_text(SHOP.format(place=there.place, address=there.address))
+        run.chmod(0o755)
+        there.do("nginx.service", "start")
+        yield there
+
+
+@pytest.fixture
+def company(shop: Machine) -> Iterator[Installation]:
+    """Rina has set it up: a division with three people, and the shop's machine with its logins and its list."""
+    with installed(PANTAU_INTERVAL="2") as up:
+        until(lambda: up.answers)
+        rina = Browser(up)
+        account = {"token": up.token, "name": "Rina", "password": PASSWORD}
+        assert rina.post("/setup", account).status_code == 303
+        for name in ("looks", "acts"):
+            form = {"name": name, "username": "root", "private_key": shop.key}
+            assert rina.post("/credentials/new", form).status_code == 303
+        with psycopg.connect(up.database_url, autocommit=True) as connection:
+            people(connection)
+            register(connection, shop)
+        until(lambda: up.query("select 1 from host_key where state = 'pinned'"), 90)
+        until(lambda: up.query("select 1 from track where subject = 'host:' || (select id from host where name = 'shop') and state = 'up'"))  # fmt: skip
+        yield up
+
+
+def people(connection: psycopg.Connection) -> None:
+    """Budi is in charge; Sari and Joko may agree."""
+    connection.execute("insert into division (name) values ('Sales')")
+    for login, name, role in PEOPLE:
+        connection.execute(
+            "insert into person (login, name, password_hash) values (%s, %s, %s)",
+            [login, name, passwords.digest(PASSWORD)],
+        )
+        connection.execute(
+            "insert into membership (person_id, division_id, role) select p.id, d.id, %s from person p, division d"
+            " where p.login = %s and d.name = 'Sales'",
+            [role, login],
+        )
+
+
+def register(connection: psycopg.Connection, shop: Machine) -> None:
+    """A look by SSH, one at the page, and what may be done."""
+    connection.execute(
+        "insert into host (name, address, division_id, interval_s, attempts, action_credential_id) values"
+        " ('shop', %s, (select id from division where name = 'Sales'), 2, 2, (select id from credential where name = 'acts'))",
+        [shop.address],
+    )
+    connection.execute(
+        "insert into host_service (host_id, name) select id, 'nginx.service' from host where name = 'shop'"
+    )
+    connection.execute(
+        "insert into host_check (host_id, kind, name, options, credential_id, deadline_s) select h.id, 'ssh', 'SSH',"
+        " '{}'::jsonb, c.id, 10 from host h, credential c where h.name = 'shop' and c.name = 'looks'"
+    )
+    connection.execute(
+        "insert into host_check (host_id, kind, name, options, deadline_s) select id, 'http', 'Shop page',"
+        " '{\"port\": 8080}'::jsonb, 2 from host where name = 'shop'"
+    )
+
+
+@pytest.fixture
+def chromium() -> Iterator[Chromium]:
+    with browsers.chromium() as browser:
+        yield browser
+
+
+Enter = Callable[..., Page]
+
+
+@pytest.fixture
+def enter(chromium: Chromium, company: Installation) -> Iterator[Enter]:
+    """Somebody logs in, in a browser of their own: `enter(login, width, height)`."""
+    opened: list[BrowserContext] = []
+
+    def come(login: str, width: int = 1366, height: int = 768) -> Page:
+        context = chromium.new_context(
+            base_url=company.address,
+            viewport={"width": width, "height": height},
+            locale="en-GB",
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(30_000)
+        opened.append(context)
+        page = context.new_page()
+        page.goto("/login")
+        page.fill("#login", login)
+        page.fill("#password", PASSWORD)
+        page.locator("form button.primary").click()
+        page.wait_for_url("**/")
+        return page
+
+    yield come
+    for context in opened:
+        context.close()
+
+
+def shot(page: Page, name: str) -> None:
+    """A picture of what is seen, for docs/."""
+    if SHOTS:
+        page.wait_for_timeout(500)
+        page.screenshot(path=str(Path(SHOTS) / f"story-{name}.png"))
+
+
+def say(page: Page, words: str) -> None:
+    page.fill("#text", words)
+    page.locator("#say .send").click()
+
+
+@pytest.mark.timeout(600)
+def test_a_shop_that_hangs_is_started_anew_by_those_who_may(company: Installation, shop: Machine, enter: Enter) -> None:
+    host, thread = company.query(
+        "select h.id, t.id from host h join thread t on t.host_id = h.id where h.name = 'shop'"
+    )[0]
+    hung = shop.pid("nginx.service")
+    assert hung is not None
+    os.kill(hung, signal.SIGSTOP)
+
+    # The trouble is seen on a phone.
+    budi = enter("budi", 390, 844)
+    until(lambda: company.query("select 1 from incident where host_id = %s and closed_at is null", [host]), 120)
+    budi.goto("/")
+    expect(budi.get_by_text("shop").first).to_be_visible()
+    shot(budi, "1-trouble")
+
+    # It is talked over.
+    rina = enter("rina")
+    budi.goto(f"/chat/{thread}")
+    say(budi, "@rina the shop does not answer, the queue at the till grows")
+    expect(rina.locator(".nav .count").first).to_have_text(re.compile("^1"))
+    rina.goto(f"/chat/{thread}")
+    say(rina, "Its web server hangs. Ask for a restart of nginx, Sari and Joko must agree.")
+    expect(budi.locator(".says .words").last).to_contain_text("Ask for a restart of nginx")
+    shot(budi, "2-chat")
+
+    # It is asked for.
+    budi.goto(f"/machines/{host}")
+    budi.get_by_role("link", name="Ask for a restart").click()
+    budi.select_option("#do", "service.restart:nginx.service")
+    budi.fill("#reason", "The shop does not answer, its web server hangs.")
+    shot(budi, "3-asking")
+    budi.get_by_role("button", name="Ask for it").click()
+    budi.wait_for_url("**/requests/*")
+    request = int(budi.url.rpartition("/")[2])
+    expect(budi.get_by_text("Nobody agrees to what they asked for themselves")).to_be_visible()
+    shot(budi, "4-asked")
+
+    # Two agree, each on a page that was open already or is found by the mark on the menu.
+    sari = enter("sari", 390, 844)
+    sari.goto("/requests")
+    expect(sari.get_by_role("heading", name="Waiting for your answer")).to_be_visible()
+    sari.get_by_role("link", name="Restart the service nginx.service").first.click()
+    shot(sari, "5-manager")
+    sari.get_by_role("button", name="Agree").click()
+    expect(sari.get_by_text("Your answer counts.")).to_be_visible()
+    assert company.query("select state from request where id = %s", [request]) == [("waiting",)]
+    assert shop.pid("nginx.service") == hung and shop.sudo == []
+    joko = enter("joko")
+    joko.goto(f"/requests/{request}")
+    joko.get_by_role("button", name="Agree").click()
+    expect(joko.get_by_text("Enough agree: it is done now.")).to_be_visible()
+
+    # It is done, once, and shown; the page of everybody who looks goes on by itself.
+    expect(joko.locator("[data-live=log]")).to_contain_text("The machine took it", timeout=PATIENCE)
+    until(lambda: company.query("select 1 from request where id = %s and state = 'done'", [request]), 240)
+    expect(joko.locator("[data-live=head]")).to_contain_text("Done", timeout=PATIENCE)
+    expect(budi.locator("[data-live=head]")).to_contain_text("Done", timeout=PATIENCE)
+    shot(joko, "6-done")
+    assert shop.sudo == ["/bin/systemctl restart -- nginx.service"]
+    assert shop.pid("nginx.service") not in (None, hung)
+
+    # The machine is well, the incident is over, and the thread tells it all.
+    until(lambda: company.query("select 1 from incident where host_id = %s and closed_at is not null", [host]), 120)
+    assert company.query("select 1 from incident where host_id = %s and closed_at is null", [host]) == []
+    budi.goto(f"/chat/{thread}")
+    told = budi.locator("#messages, [data-live], main").first
+    for words in ("Incident", "the shop does not answer", "Budi", "Sari", "Joko", "nginx.service", "over"):
+        expect(told).to_contain_text(words)
+    shot(budi, "7-thread")
+    shot(rina, "8-thread-desk")
+    budi.goto(f"/machines/{host}")
+    shot(budi, "9-well")
