@@ -213,7 +213,7 @@ def test_a_shop_that_hangs_is_started_anew_by_those_who_may(company: Installatio
     assert company.query("select 1 from incident where host_id = %s and closed_at is null", [host]) == []
     budi.goto(f"/chat/{thread}")
     told = budi.locator("#messages, [data-live], main").first
-    for words in ("Incident", "the shop does not answer", "Budi", "Sari", "Joko", "nginx.service", "over"):
+    for words in ("Incident", "the shop does not answer", "Budi", "Sari", "Joko", "nginx.service", "is well again"):
         expect(told).to_contain_text(words)
     shot(budi, "7-thread")
     shot(rina, "8-thread-desk")
