@@ -50,6 +50,9 @@ def passwords(sockets: Path, role: str) -> Path:
 def engine(libpq_url: str, *, size: int = 5, name: str = "pantau") -> Engine:
     """A pooled engine in UTC; connections are tested before use, and a statement may take 30 s at most.
 
+    Nothing is compiled to machine code (`jit`): with row-level security in it, a list of 2000 machines looks expensive enough
+    for that, and the compiler takes twenty times as long as the query (measured in docs/performance.md).
+
     Raises DatabaseError where the URL cannot be read.
     """
     try:
@@ -67,7 +70,7 @@ def engine(libpq_url: str, *, size: int = 5, name: str = "pantau") -> Engine:
         connect_args={
             "application_name": name,
             "connect_timeout": 5,
-            "options": "-c statement_timeout=30000 -c timezone=UTC",
+            "options": "-c statement_timeout=30000 -c timezone=UTC -c jit=off",
         },
     )
 

@@ -128,18 +128,20 @@ def under_way(host_id: int) -> Request | None:
 def _form(host: Host, typed: Mapping[str, str], wrong: str = "") -> str:
     session = store.session()
     books = [(book, _parameters(book)) for book in runbooks(host)] if host.action_credential_id else []
-    chosen = typed.get("do", "")
-    rule = approving.rule_for(session, host, chosen.partition(":")[0] or "host.restart")
+    offered = offers(host)
+    kinds = dict.fromkeys(value.partition(":")[0] for value, _ in offered)
+    rules = {kind: approving.rule_for(session, host, kind) for kind in kinds}
     return render_template(
         "actions/new.html",
         active="machines.index",
         host=host,
         typed=typed,
         wrong=wrong,
-        offers=offers(host),
+        offers=offered,
         books=books,
-        rule=rule,
-        alone=rule.alone and access.can(Right.EDIT, host.division_id),
+        rules=rules,
+        kinds=doings.KINDS,
+        alone=any(rule.alone for rule in rules.values()) and access.can(Right.EDIT, host.division_id),
         impact=impact.of(host),
         busy=under_way(host.id),
         order=doings.order,

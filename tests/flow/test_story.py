@@ -177,6 +177,7 @@ def test_a_shop_that_hangs_is_started_anew_by_those_who_may(company: Installatio
     budi.get_by_role("link", name="Ask for a restart").click()
     budi.select_option("#do", "service.restart:nginx.service")
     budi.fill("#reason", "The shop does not answer, its web server hangs.")
+    expect(budi.locator(".rule:visible")).to_have_count(1)
     shot(budi, "3-asking")
     budi.get_by_role("button", name="Ask for it").click()
     budi.wait_for_url("**/requests/*")
