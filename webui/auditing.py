@@ -41,7 +41,6 @@ def index() -> str:
         deeds=deeds,
         names=deeds.known(rows),
         query=query,
-        zone=reader_zone(),
         older=url_for("auditing.index", before=rows[-1].id, **query) if len(found) > PAGE else None,
         taken=url_for("auditing.table", **query),
         kinds=_kinds(),

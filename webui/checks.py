@@ -100,6 +100,9 @@ def _work(host: Host, probe: Probe, check: Check | None) -> Response | str | tup
         look = looks.test(host, probe.kind, _stored(probe, form.filled, check), chosen, form.login)
         store.session().commit()
         return redirect(url_for("looks.show", look_id=look.id), 303)
+    if form.good and check is not None and _same(check, form, _stored(probe, form.filled, check)):
+        flash(gettext("Nothing was changed."), "good")
+        return redirect(url_for("edit.machine", host_id=host.id), 303)
     kept = _keep(host, probe, check, form) if form.good else None
     if kept is not None:
         flash(gettext("The check “%(name)s” is saved and looked at now.", name=form.values["name"]), "good")
@@ -110,6 +113,12 @@ def _work(host: Host, probe: Probe, check: Check | None) -> Response | str | tup
         form.draft.remind()
     page = _page(host, probe, check, form)
     return page if request.method == "GET" else (page, 422)
+
+
+def _same(check: Check, form: Form, options: dict[str, Any]) -> bool:
+    """Whether the form says nothing but what is stored: then nothing is done, and there is nothing to put on record."""
+    kept = {name: getattr(check, name) for name in form.values}
+    return form.login is None and (kept, check.options) == (form.values, options)
 
 
 def _page(host: Host, probe: Probe, check: Check | None, form: Form) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import ColumnElement, func, select, update
@@ -19,7 +18,7 @@ from domain.recipients import Channel, Route
 from domain.records import Notice
 from domain.rights import Right
 from webui import access, audited, routes, store
-from webui.language import gettext, lazy_gettext
+from webui.language import gettext, lazy_gettext, reader_zone
 from webui.wording import word
 
 blueprint = Blueprint("deliveries", __name__, url_prefix="/deliveries")
@@ -180,7 +179,7 @@ def _moment(name: str) -> datetime | None:
         found = datetime.fromisoformat(request.args.get(name, "").strip())
         if not 2000 < found.year < 3000:
             return None
-        return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo(store.settings().zone))).astimezone(UTC)
+        return (found if found.tzinfo else found.replace(tzinfo=reader_zone())).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

@@ -23,7 +23,7 @@ from probes import catalogue
 from webui import hours, receivers, roles, store, units, windows
 from webui.credentials import KINDS as CREDENTIAL_KINDS
 from webui.deliveries import KINDS as NOTICE_KINDS
-from webui.language import LANGUAGES, gettext, lazy_gettext, reader_zone
+from webui.language import LANGUAGES, gettext, lazy_gettext
 from webui.thresholds import SENSITIVITIES
 from webui.wording import moment, number, span, titles
 
@@ -502,7 +502,7 @@ def _time(kind: str, column: str, value: Any) -> str:
         at = datetime.fromisoformat(value)
     except ValueError:
         return ""
-    return moment(at, reader_zone()) if at.tzinfo else ""
+    return moment(at) if at.tzinfo else ""
 
 
 def _ladder(stored: list[Any]) -> str:

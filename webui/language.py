@@ -32,8 +32,14 @@ class Phrases(Domain):  # type: ignore[misc]
 
 
 def install(app: Flask, settings: Settings) -> None:
-    """Choose language and theme for each request; times are told in the installation's zone."""
-    babel = Babel(app, locale_selector=choose, default_locale=settings.language, default_timezone=settings.zone)
+    """Choose language, clock and theme for each request; whatever tells a time asks flask_babel.get_timezone."""
+    babel = Babel(
+        app,
+        locale_selector=choose,
+        timezone_selector=reader_zone,
+        default_locale=settings.language,
+        default_timezone=settings.zone,
+    )
     babel.domain_instance = Phrases()
     app.jinja_env.globals.update(languages=LANGUAGES, themes=THEMES, theme=theme, language=lambda: str(get_locale()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from sqlalchemy import func, select
@@ -21,7 +21,7 @@ from notifier.channels import catalogue
 from webui import access, audited, deleting, hours, receivers, routes, store, ways
 from webui.draft import Draft
 from webui.forms import Field, OptionsForm
-from webui.language import gettext
+from webui.language import gettext, reader_zone
 
 blueprint = Blueprint("policies", __name__, url_prefix="/policies")
 
@@ -284,12 +284,12 @@ def _preview() -> dict[str, Any]:
 
 
 def _moment(text: str) -> datetime:
-    """A moment as a browser sends it, in the installation's zone; now where there is none."""
+    """A moment as a browser sends it, on the reader's clock; now where there is none."""
     try:
         found = datetime.fromisoformat(text.strip())
         if not 2000 < found.year < 3000:
             return now()
-        return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo(store.settings().zone))).astimezone(UTC)
+        return (found if found.tzinfo else found.replace(tzinfo=reader_zone())).astimezone(UTC)
     except (ValueError, OverflowError):
         return now()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 
-from flask import Blueprint, Response, abort, flash, redirect, request, url_for
+from flask import Blueprint, Response, abort, redirect, request, url_for
 from sqlalchemy import ColumnElement, delete, select, true
 from sqlalchemy.dialects.postgresql import insert
 from werkzeug.wrappers import Response as Plain
@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as Plain
 from domain.clock import now
 from domain.identity import Portrait
 from domain.inventory import Membership, Person
-from webui import access, audited, drawn, store, uploads
+from webui import access, audited, drawn, store
 from webui.language import gettext
 
 blueprint = Blueprint("portrait", __name__)
@@ -64,34 +64,26 @@ def show(person_id: int, stamp: str) -> Response:
     return answer
 
 
-@blueprint.post("/me/picture")
-@access.signed_in
-@uploads.takes(LARGEST + ROOM)
-def keep() -> Plain:
-    """Draw what was sent anew, and keep that."""
-    back, sent = redirect(url_for("profile.index"), 303), request.files.get("picture")
+def keep() -> str:
+    """Draw what was sent anew, and keep that, committed; what is wrong with it where it cannot be, as a sentence."""
+    sent = request.files.get("picture")
     file = sent.read(LARGEST + 1) if sent else b""
     if not file:
-        flash(gettext("Please choose a picture."), "bad")
-        return back
+        return gettext("Please choose a picture.")
     if len(file) > LARGEST:
-        flash(gettext("This picture is larger than 5 MiB."), "bad")
-        return back
+        return gettext("This picture is larger than 5 MiB.")
     try:
         image = drawn.square(file, _cut())
     except drawn.BadPicture as bad:
         if bad.reason == "size":
-            flash(gettext("This picture has more than 20 million points; make it smaller first."), "bad")
-        else:
-            flash(gettext("This is no picture Pantau can read: it takes JPEG, PNG, WebP and GIF."), "bad")
-        return back
+            return gettext("This picture has more than 20 million points; make it smaller first.")
+        return gettext("This is no picture Pantau can read: it takes JPEG, PNG, WebP and GIF.")
     values = {"stamp": hashlib.sha256(image).hexdigest()[:16], "image": image, "drawn_at": now()}
     row = insert(Portrait).values(person_id=access.person().id, **values)
     store.session().execute(row.on_conflict_do_update(index_elements=[Portrait.person_id], set_=values))
     audited.note("person.picture", f"person:{access.person().id}")
     store.session().commit()
-    flash(gettext("Your picture is changed."), "good")
-    return back
+    return ""
 
 
 @blueprint.post("/me/picture/remove")

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from domain.clock import now
 from domain.inventory import Check, Host, Membership, Person
-from webui import access, audited, factors, passwords, portrait, proof, roles, sessions, store, throttle
+from webui import access, audited, factors, passwords, portrait, proof, roles, sessions, store, throttle, uploads
 from webui.draft import Draft
 from webui.forms import Field
 from webui.language import LANGUAGES, THEMES, gettext, lazy_gettext
@@ -78,6 +78,18 @@ def password() -> Response | tuple[str, int]:
     return redirect(url_for("profile.index"), 303)
 
 
+@blueprint.post("/picture")
+@access.signed_in
+@uploads.takes(portrait.LARGEST + portrait.ROOM)
+def picture() -> Response | tuple[str, int]:
+    """Another picture of oneself."""
+    wrong = portrait.keep()
+    if wrong:
+        return _page(file=wrong), 422
+    flash(gettext("Your picture is changed."), "good")
+    return redirect(url_for("profile.index"), 303)
+
+
 def about(draft: Draft, person: Person | None) -> dict[str, str]:
     """Name, position, e-mail and telephone of somebody, as they are typed."""
     stored: Mapping[str, str] = (
@@ -138,7 +150,8 @@ def _taste(draft: Draft, person: Person) -> tuple[str, str, str]:
     return language, theme, zone
 
 
-def _page(draft: Draft | None = None, old: str = "", new: str = "") -> str:
+def _page(draft: Draft | None = None, old: str = "", new: str = "", file: str = "") -> str:
+    """The page; `old`, `new` and `file` say what is wrong with a password that was typed or the picture that was sent."""
     person = access.person()
     if draft is None:
         draft = Draft(None)
@@ -152,6 +165,7 @@ def _page(draft: Draft | None = None, old: str = "", new: str = "") -> str:
         "people/profile.html",
         active="profile.index",
         draft=draft,
+        file=Field("file", gettext("Picture file"), wrong=file),
         fields=secrets if person.password_hash else secrets[1:],
         sessions=sessions.listed(person),
         factors=factors.of(person.id),

@@ -20,7 +20,7 @@ from notifier.channels import webpush
 from notifier.channels.webpush import SERVICES, Address
 from webui import access, cookies, csrf, handling, store, trouble, ways
 from webui.handling import Refused
-from webui.language import gettext
+from webui.language import gettext, reader_zone
 
 blueprint = Blueprint("push", __name__)
 
@@ -142,7 +142,7 @@ def acknowledge() -> tuple[Response, int] | Response:
     try:
         assert incident is not None
         handling.acknowledge(
-            session, incident, access.person(), moment, handling.term(TERM, moment, store.settings().zone), ""
+            session, incident, access.person(), moment, handling.term(TERM, moment, str(reader_zone())), ""
         )
     except Refused as refusal:
         session.rollback()

@@ -134,7 +134,7 @@ def calendar(token: str) -> Response:
 
 @blueprint.post("/<int:rota_id>/calendar")
 @access.admin
-def upload(rota_id: int) -> Plain:
+def upload(rota_id: int) -> Plain | tuple[str, int]:
     """Shifts read from a calendar file; they take the place of those read before."""
     row, session = _rota(rota_id), store.session()
     sent = request.files.get("file")
@@ -145,8 +145,9 @@ def upload(rota_id: int) -> Plain:
     try:
         shifts = read(content, row)
     except ValueError as error:
-        flash(str(error), "bad")
-        return redirect(url_for("rotas.edit", rota_id=row.id), 303)
+        draft = Draft(None)
+        _read(draft, row)
+        return _page(row, draft, [*row.people, *[0] * SPARE][:PLACES], file=str(error)), 422
     session.execute(remove(Shift).where(Shift.rota_id == row.id, Shift.uid.is_not(None)))
     session.add_all(shifts)
     store.announce("inventory")
@@ -241,8 +242,8 @@ def _work(row: Rota | None) -> Plain | str | tuple[str, int]:
     return page if typed is None or more else (page, 422)
 
 
-def _page(row: Rota | None, draft: Draft, order: list[int], wrong: str = "", swap: str = "") -> str:
-    """The page of a rota; `swap` is what is wrong with the swap that was typed, which is shown again."""
+def _page(row: Rota | None, draft: Draft, order: list[int], wrong: str = "", swap: str = "", file: str = "") -> str:
+    """The page of a rota; `swap` is what is wrong with the swap that was typed, which is shown again, `file` with a calendar."""
     at, gone = now(), _people(active=False)
     people = _people() | {id: name for id, name in gone.items() if row and id in row.people}
     return render_template(
@@ -254,6 +255,12 @@ def _page(row: Rota | None, draft: Draft, order: list[int], wrong: str = "", swa
         people=people,
         wrong=wrong,
         swap=swap,
+        file=Field(
+            "file",
+            gettext("Read shifts from a calendar file"),
+            help=gettext("Each event's title or attendee names somebody. They take the place of those read before."),
+            wrong=file,
+        ),
         typed=request.form if swap else {},
         shifts=[shift for shift in (row.shifts if row else []) if shift.until > at],
         turns=[(people.get(turn.person, gone.get(turn.person, "–")), turn.since, turn.until) for turn in receivers.rota(row).turns(at, at + WEEKS)] if row else [],

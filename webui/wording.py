@@ -84,9 +84,9 @@ def shape(state: str) -> str:
     return known if known in WORDS else "unknown"
 
 
-def moment(at: datetime, clock: ZoneInfo | None = None) -> str:
-    """The absolute time with its zone: `21 Nov 2026 09:12 WIB`; by another clock than the installation's where one is given."""
-    zone = clock or ZoneInfo(str(get_timezone()))
+def moment(at: datetime) -> str:
+    """The absolute time with its zone, on the reader's clock: `21 Nov 2026 09:12 WIB`."""
+    zone = ZoneInfo(str(get_timezone()))
     own = locale()
     text = dates.format_datetime(at, CLOCK.get(own.language, CLOCK["en"]), tzinfo=zone, locale=own)
     return f"{text} {at.astimezone(zone).tzname()}"

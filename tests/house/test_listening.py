@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,23 @@ def test_commands_lead_to_the_port_that_up_was_given(place: Path) -> None:
     listening.forget(Settings(data=place))
     assert listening.recall(Settings(data=place)).port == 8080
     listening.forget(Settings(data=place))
+
+
+def test_what_a_killed_server_left_leads_nowhere(place: Path) -> None:
+    script = "import sys, pathlib; from config import listening; from config.settings import Settings; listening.remember(Settings(data=pathlib.Path(sys.argv[1]), port=18901)); print('kept', flush=True); sys.stdin.read()"  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout and server.stdout.readline() == b"kept\n"
+        assert listening.recall(Settings(data=place)).port == 18901
+        server.kill()
+        server.wait()
+        assert listening.recall(Settings(data=place)).port == 8080
+    kept = json.loads((place / "web.json").read_text())
+    assert kept["process"][0] == server.pid
+    kept["process"] = [os.getpid(), "1", kept["process"][2]]  # another process has its number now
+    (place / "web.json").write_text(json.dumps(kept))
+    assert listening.recall(Settings(data=place)).port == 8080
 
 
 def test_an_address_of_ones_own_is_not_taken_back(place: Path) -> None:

@@ -115,7 +115,7 @@ LEFT_OUT: dict[str, str] = {
     "people.logout": "a token is revoked instead",
     "people.passkey": PROOF,
     "policies.group": ADDRESS,
-    "portrait.keep": "a program has no face",
+    "profile.picture": "a program has no face",
     "portrait.remove": "a program has no face",
     "profile.details": ADDRESS,
     "profile.password": PROOF,

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from config import vault
+from domain.audit import Audit
 from domain.clock import now
 from domain.inventory import Check, Credential, Host, HostKey, Person
 from domain.requests import Look
@@ -126,6 +127,22 @@ def test_a_check_is_added_with_the_options_of_its_probe_and_only_what_differs_is
     rina.post(f"{edit}/delete", {})
     session.expire_all()
     assert [c.kind for c in session.scalars(select(Check))] == ["icmp"]
+
+
+def test_a_check_saved_as_it_is_does_nothing_says_so_and_leaves_no_row(
+    rina: Visitor, session: Session, host: Host
+) -> None:
+    typed = {**CHECK, "option-port": "25", "option-limit": "1024", "option-family": "any", "option-expect": ""}
+    assert rina.post(f"/machines/{host.id}/checks/new?kind=tcp", typed).status_code == 303
+    made = session.scalars(select(Check).where(Check.kind == "tcp")).one()
+    page, count = f"/machines/{host.id}/checks/{made.id}", select(func.count()).select_from
+    before = [session.scalar(count(table)) for table in (Audit, Look)]
+    assert rina.post(page, typed).status_code == 303
+    assert "Nothing was changed." in rina.get(f"/machines/{host.id}/edit").text
+    assert [session.scalar(count(table)) for table in (Audit, Look)] == before
+    assert rina.post(page, {**typed, "deadline": "11"}).status_code == 303
+    assert "is saved and looked at now" in rina.get(f"/machines/{host.id}/edit").text
+    assert [session.scalar(count(table)) for table in (Audit, Look)] == [before[0] + 1, before[1] + 1]
 
 
 @pytest.mark.parametrize(

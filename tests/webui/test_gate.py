@@ -23,7 +23,7 @@ OWN = {
     "chat.remove",
     "chat.say",
     "api.people_revoke", "approvals.agree", "approvals.cancel", "approvals.refuse", "tokens.make", "tokens.revoke",
-    "people.logout", "portrait.keep", "portrait.remove", "profile.details", "profile.password", "proof.page", "push.subscribe", "push.unsubscribe", "routes.add", "routes.delete", "routes.edit", "routes.index", "routes.test", "routes.verify", "second.add_key", "second.app_page", "second.codes", "second.remove_app", "second.remove_key", "second.rename_key", "sessions.end", "sessions.end_others",
+    "people.logout", "portrait.remove", "profile.details", "profile.password", "profile.picture", "proof.page", "push.subscribe", "push.unsubscribe", "routes.add", "routes.delete", "routes.edit", "routes.index", "routes.test", "routes.verify", "second.add_key", "second.app_page", "second.codes", "second.remove_app", "second.remove_key", "second.rename_key", "sessions.end", "sessions.end_others",
 }  # fmt: skip
 
 

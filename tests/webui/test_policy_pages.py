@@ -226,8 +226,10 @@ def test_a_calendar_that_cannot_be_read_changes_nothing(
     session.add(Shift(rota_id=row.id, person_id=person.id, since=now(), until=now() + timedelta(days=1), uid="old"))
     session.commit()
     page = f"/rotas/{row.id}"
-    rina.post(f"{page}/calendar", {"file": (io.BytesIO(content), "a.ics")}, page=page)
-    assert sentence in rina.get(page).text
+    answer = rina.post(f"{page}/calendar", {"file": (io.BytesIO(content), "a.ics")}, page=page)
+    assert answer.status_code == 422 and sentence in answer.text.partition('id="file-wrong"')[2]
+    assert re.search(r'<input type="file" id="file"[^>]* aria-invalid="true" autofocus>', answer.text)
+    assert row.name in answer.text and rina.get(f"{page}/calendar").location == page
     assert [shift.uid for shift in session.scalars(select(Shift))] == ["old"]
 
 

@@ -173,9 +173,12 @@ def bomb(wide: int, high: int) -> bytes:
 def test_what_is_no_picture_we_take_is_refused_with_a_sentence(
     rina: Visitor, session: Session, person: Person, file: bytes
 ) -> None:
-    assert send(rina, file, "me.svg") == 303
-    page = rina.get("/me").text
-    assert "no picture Pantau can read" in page or "Please choose a picture" in page or "20 million points" in page
+    answer = rina.post("/me/picture", {"picture": (io.BytesIO(file), "me.svg")}, page="/me")
+    assert answer.status_code == 422
+    wrong = re.search(r'id="file-wrong">.*?<span>([^<]*)<', answer.text)
+    assert wrong and re.search("no picture Pantau can read|Please choose a picture|20 million points", wrong[1])
+    assert re.search(r'<input type="file" id="file"[^>]* aria-invalid="true" autofocus>', answer.text)
+    assert rina.get("/me/picture").location == "/me"
     assert session.get(Portrait, person.id) is None
 
 
@@ -193,8 +196,9 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
 def test_a_large_picture_is_taken_and_a_larger_one_refused(rina: Visitor, session: Session, person: Person) -> None:
     big = picture(10, 10) + bytes(3 << 20)
     assert send(rina, big) == 303 and session.get(Portrait, person.id) is not None
-    assert send(rina, picture() + bytes(5 << 20)) == 303
-    assert "larger than 5 MiB" in rina.get("/me").text
+    large = {"picture": (io.BytesIO(picture() + bytes(5 << 20)), "me.png")}
+    refused = rina.post("/me/picture", large, page="/me")
+    assert refused.status_code == 422 and "larger than 5 MiB" in refused.text
     assert send(rina, picture() + bytes(6 << 20)) == 413
     assert rina.post("/me/details", {**DETAILS, "position": "x" * (2 << 20)}, page="/me").status_code == 413
     gc.collect()
