@@ -1,11 +1,13 @@
-"""Debian's Chromium without a screen, for tests and for pictures in docs/."""
+"""Debian's Chromium without a screen, for tests and for pictures in docs/. What is expected of a page may take half a minute."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+expect.set_options(timeout=30_000)
 
 SWITCHES = (
     "--headless",

@@ -37,6 +37,8 @@ from tests.roles import as_role
 
 NGINX: dict[str, Any] = {"kind": "service.restart", "params": {"service": "nginx.service"}}
 QUICK = Patience(restart=20, service=5, checks=0, pause=0.05)
+STAGES = ("begun", "looked", "sent", "taken", "proof")
+"""The steps of a restart of a service, from the claim to the proof."""
 POLLER = """
 import asyncio, sys
 from config import database, vault
@@ -121,8 +123,8 @@ def seal(court: Court, place: Path, key: str) -> None:
     )  # fmt: skip
 
 
-def kill(court: Court, there: Machine, place: Path, turn: int, after: float) -> tuple[str, str]:
-    """A poller is killed so many seconds after it claimed, and the next one goes on.
+def kill(court: Court, there: Machine, place: Path, turn: int, stage: str, after: float) -> tuple[str, str]:
+    """A poller is killed so many seconds after a step of its work (one of STAGES), and the next one goes on.
 
     The state it came to, and the last step that stood when it died. Raises AssertionError for a repetition.
     """
@@ -137,7 +139,7 @@ def kill(court: Court, there: Machine, place: Path, turn: int, after: float) -> 
     try:
         assert process.stdout.readline() == "ready\n"
         request = agreed(court, host=host, **NGINX)
-        until(lambda: court.request(request).state != "approved", pause=0.005)
+        until(lambda: stage in _steps(court, request), pause=0.005)
         time.sleep(after)
     finally:
         os.kill(process.pid, signal.SIGKILL)
@@ -163,6 +165,11 @@ def kill(court: Court, there: Machine, place: Path, turn: int, after: float) -> 
     if found.state == "done":
         assert orders == 1
     return found.state, last
+
+
+def _steps(court: Court, request: int) -> list[str]:
+    rows = court.ask_database("select code from step where request_id = %s order by id", request)
+    return [row["code"] for row in rows]
 
 
 def main() -> None:
@@ -207,7 +214,7 @@ def contest(court: Court, there: Machine, place: Path, given: argparse.Namespace
     print(f"{given.races} races of 8 in {took:.0f} s: {dict(ends)}; {sum(done.values())} taken, none twice")
     states, stages = Counter[str](), Counter[str]()
     for turn in range(given.kills):
-        state, stage = kill(court, there, place, given.races + turn, chance.uniform(0, 0.9))
+        state, stage = kill(court, there, place, given.races + turn, chance.choice(STAGES), chance.uniform(0, 0.2))
         states[state] += 1
         stages[stage] += 1
     print(f"{given.kills} kills: {dict(states)}, none repeated; the last step when it died: {dict(stages)}")

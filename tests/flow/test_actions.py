@@ -17,7 +17,7 @@ from domain.actions import Runbook
 from domain.approving import digest
 from domain.inventory import HostKey
 from poller.actions import Actions, Patience, ours
-from tests.flow.contest import NGINX, agreed, kill, seal
+from tests.flow.contest import NGINX, STAGES, agreed, kill, seal
 from tests.flow.court import Court
 from tests.flow.machine import Machine, machine
 from tests.installation import until
@@ -253,5 +253,5 @@ def test_four_at_once_and_each_once(court: Court, there: Machine, place: Path) -
 @pytest.mark.timeout(300)
 def test_killed_at_any_moment_nothing_is_done_twice(court: Court, there: Machine, place: Path) -> None:
     """Every kill at another moment between the claim and the proof; `python -m tests.flow.contest` has two hundred."""
-    for turn in range(12):
-        kill(court, there, place, turn, turn * 0.06)
+    for turn in range(10):
+        kill(court, there, place, turn, STAGES[turn % 5], turn % 2 * 0.05)
