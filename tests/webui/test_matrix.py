@@ -52,7 +52,7 @@ HANDED = (("read",), ("handle",), ("edit",), ("admin",), ("admin", "logins"), ("
 """What tokens are made for: each scope alone, and the one that is used beside another."""
 CAST = {
     "viewer": ("A", "viewer"), "staff": ("A", "staff"), "pic": ("A", "pic"), "operator": ("A", "operator"),
-    "approver": ("A", "approver"), "foreign pic": ("B", "pic"), "foreign operator": ("B", "operator"),
+    "approver": ("A", "approver"), "foreign pic": ("B", "pic"), "foreign operator": ("B", "operator"), "foreign staff": ("B", "staff"),
 }  # fmt: skip
 """Who walks: the division they belong to and what they are there. Besides them nobody, and an administrator."""
 PLAIN = {
