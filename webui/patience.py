@@ -27,4 +27,4 @@ class Patience:
     heavy: int = 24
     """Large bodies read at once."""
     heavy_each: int = 6
-    """The same for one address."""
+    """The same for one address, and fewer where few are free (webui/waiting.py)."""

@@ -263,9 +263,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             caller.posting, caller.deadline = True, time.monotonic() + self._patience.body
 
     def _carry(self, caller: Caller) -> None:
-        """A large body: a thread reads it, of which there are few for that."""
-        full = sum(self._heavy.values()) >= self._patience.heavy
-        if full or (self._heavy[caller.source] >= self._patience.heavy_each and not self._proxied(caller.source)):
+        """A large body: a thread reads it, of which there are few for that.
+
+        One source has at most a quarter as many of them as are still free (dynamic thresholds: Choudhury and Hahne, 1998), so
+        that the more are taken the less one takes, and some are left for whoever has none.
+        """
+        free = self._patience.heavy - sum(self._heavy.values())
+        share = min(self._patience.heavy_each, free / 4)
+        if free <= 0 or (self._heavy[caller.source] >= share and not self._proxied(caller.source)):
             self._refuse(
                 caller, "503 Service Unavailable", "Too much is sent here at once. Try again in half a minute."
             )

@@ -240,6 +240,16 @@ def test_one_address_reads_so_many_large_bodies_at_once_and_is_told_to_wait() ->
         assert running.post(b"a" * 1_000).status_code == 200
 
 
+def test_large_bodies_of_a_few_addresses_leave_room_for_those_of_others() -> None:
+    with served(False, heavy=8, heavy_each=6, body=120) as running, contextlib.ExitStack() as stack:
+        for address in range(2, 6):
+            for _ in range(6):
+                line = socket.create_connection(("127.0.0.1", running.port), 20, (f"127.0.0.{address}", 0))
+                stack.enter_context(line).sendall(b"POST / HTTP/1.1\r\nContent-Length: 900000\r\n\r\nhalf")
+        assert b" 503 " in heard(line)  # by then all of them were judged: the last one had its share
+        assert running.post(b"a" * 100_000).status_code == 200
+
+
 def test_a_large_body_that_comes_steadily_has_longer(place: Path) -> None:
     def steadily() -> Iterator[bytes]:
         for _ in range(15):
