@@ -131,8 +131,11 @@ class Machine:
             (self.place / "acct").touch()
             account = f"{sys.executable} -c '{ACCOUNT}' {self.place / 'acct'} && "
             apart += ["-p", "-f", "--kill-child", "--mount-proc"]
+        (self.place / "home").mkdir(
+            exist_ok=True
+        )  # what a login shell of ours would run at its start is none of the machine's
         script = (
-            f"mount --make-rprivate / && {over} && {account}"
+            f"mount --make-rprivate / && {over} && {account}mount --bind {self.place / 'home'} {Path.home()} && "
             f"mount --bind {self.place / 'boot_id'} /proc/sys/kernel/random/boot_id && "
             f"exec {SSHD} -D -f {self.place / 'sshd_config'} -E {self.place / 'log'}"
         )
