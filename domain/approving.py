@@ -9,6 +9,7 @@ machine's thread, a step in the log and word for whoever is to be told; without 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, load_only
 
-from domain import audit, chat, orders, quorum, rights
+from domain import audit, chat, guests, orders, quorum, rights
 from domain.actions import OPEN, ActionRule, HostService, Request, Runbook, Step, Summons, Vote
 from domain.inventory import Check, Host, HostKey, Membership, Person, host_in_group
 from domain.orders import INTERRUPTING, Unclear
@@ -31,6 +32,8 @@ QUIET = timedelta(minutes=10)
 CROWD = 3
 """Machines of one division restarted within QUIET before one more must agree to the next."""
 LONGEST_REASON = 1000
+WAYS = ("ssh", "winrm")
+"""Kinds of checks by whose way a machine is acted upon."""
 BOOT = "host.boot.id"
 GLASS = Right.ADMIN
 """What breaking the glass takes."""
@@ -111,53 +114,92 @@ def order(session: Session, host: Host, kind: str, params: Mapping[str, Any]) ->
     if kind.startswith("service.") and session.get(HostService, (host.id, kept["service"])) is None:
         raise Denied("service", service=kept["service"])
     if kind == "vm.restart":
-        raise Denied("not_yet")  # it has its form, and nobody yet who carries it out
-    facts = _place(session, host)
-    if facts["port"] is None:
+        by = hypervisor(session, host, kept)
+        if by is None:
+            raise Denied("guest", guest=kept["guest"])
+        if by.place["login"] is None:
+            raise Denied("login_there")
+        near = {"host": host.id, "address": host.address, "division": host.division_id}
+        return kept, orders.bound(kind, kept, {"guest": near, "hypervisor": by.place})
+    check = way(session, host)
+    if check is None:
         raise Denied("way")
+    if kind == "runbook.run" and check.kind != "ssh":
+        raise Denied("shell")
+    facts = _place(session, host, check)
     if book is not None:
         facts["runbook"] = book.reviewed
     return kept, orders.bound(kind, kept, facts)
 
 
+@dataclass(frozen=True)
+class Hypervisor:
+    """Who may restart a guest: its machine, the check by whose way, the guest as it calls it. `place` is what an agreement
+    is bound to; its `login` is None where nothing can be done there yet."""
+
+    id: int
+    check_id: int
+    guest: str
+    place: dict[str, Any]
+
+
+def hypervisors(session: Session, host: Host) -> list[Hypervisor]:
+    """The hypervisors that run this machine as their guest now: one, and where it is not clear which or whom it is, none.
+
+    Asked of the database's own function: whoever sees the guest need not see its hypervisor.
+    """
+    rows = session.execute(text("select * from pantau_hypervisors(:host)"), {"host": host.id}).all()
+    running = [row for row in rows if guests.runs(row.said)]
+    if len({(row.guest, row.hypervisor if row.kind == "winrm" else 0) for row in running}) != 1:
+        return []
+    ready = [row for row in running if row.place["login"] is not None] or running
+    return [Hypervisor(row.hypervisor, row.check_id, row.guest, row.place) for row in ready[:1]]
+
+
+def hypervisor(session: Session, host: Host, params: Mapping[str, Any]) -> Hypervisor | None:
+    """The one an order for a guest names, if it is still so."""
+    found = hypervisors(session, host)
+    return next((one for one in found if one.id == params["hypervisor"] and one.guest == params["guest"]), None)
+
+
 def occasion(session: Session, host: Host) -> dict[str, Any]:
     """What a request of now is tied to, as `ask` takes it: the oldest open incident of the machine, and its start (`boot`)
-    as it was seen last."""
+    as the check saw it last by whose way it is acted upon."""
     incident = (
         select(Incident.id)
         .where(Incident.host_id == host.id, Incident.closed_at.is_(None), Incident.state != "disabled")
         .order_by(Incident.since)
         .limit(1)
     )
-    start = (
-        select(FactSeen.value)
-        .where(FactSeen.host_id == host.id, FactSeen.name == BOOT)
-        .order_by(FactSeen.since.desc())
+    return {"incident_id": session.scalar(incident), "boot": boot(session, host)}
+
+
+def way(session: Session, host: Host) -> Check | None:
+    """The check by whose way a machine is acted upon: its first by WinRM, else its first by SSH. None where it has none."""
+    return session.scalar(
+        select(Check)
+        .where(Check.host_id == host.id, Check.kind.in_(WAYS), Check.enabled)
+        .order_by(Check.kind.desc(), Check.id)
         .limit(1)
     )
-    return {"incident_id": session.scalar(incident), "boot": session.scalar(start) or ""}
 
 
-def way(session: Session, host: Host) -> int | None:
-    """The port at which a machine is acted upon by SSH: that of its first check by SSH. None where it has none."""
-    options = session.scalar(
-        select(Check.options)
-        .where(Check.host_id == host.id, Check.kind == "ssh", Check.enabled)
-        .order_by(Check.id)
-        .limit(1)
-    )
-    port = options.get("port", 22) if options is not None else None
-    return port if isinstance(port, int) else None
+def boot(session: Session, host: Host) -> str:
+    """The start of a machine as the check saw it last by whose way it is acted upon; empty where that is not known."""
+    check = way(session, host)
+    wanted = select(FactSeen.value).where(FactSeen.check_id == (check.id if check else 0), FactSeen.name == BOOT)
+    return session.scalar(wanted.limit(1)) or ""
 
 
-def _place(session: Session, host: Host) -> dict[str, Any]:
+def _place(session: Session, host: Host, check: Check | None) -> dict[str, Any]:
     keys = session.scalars(select(HostKey.fingerprint).where(HostKey.host_id == host.id, HostKey.state == "pinned"))
     return {
         "host": host.id,
         "address": host.address,
         "division": host.division_id,
         "login": host.action_credential_id,
-        "port": way(session, host),
+        "way": check.kind if check else None,
+        "options": check.options if check else {},
         "keys": sorted(keys),
     }
 
@@ -213,7 +255,7 @@ def ask(
     if client and (known := _by_client(session, someone, client)) is not None:
         return known
     kept, bound = order(session, host, kind, params)
-    if host.action_credential_id is None:
+    if host.action_credential_id is None and kind != "vm.restart":
         raise Denied("login")
     rule = rule_for(session, host, kind)
     if not rule.allow and not glass:
@@ -445,7 +487,7 @@ def sending(session: Session, request_id: int) -> None:
     session.execute(
         update(Request)
         .where(Request.id == request_id, Request.state == "running")
-        .values(sent_at=func.clock_timestamp())
+        .values(sent_at=func.coalesce(Request.sent_at, func.clock_timestamp()))
     )
 
 
@@ -493,7 +535,19 @@ def _abandon(session: Session, request: Request) -> None:
     if request.sent_at is None:
         _end(session, request, "failed", {"code": "not_sent"}, None)
     else:
-        _end(session, request, "unknown", {"code": "cut_off"}, None)
+        _end(session, request, "unknown", {"code": cut(session, request.id)}, None)
+
+
+def cut(session: Session, request_id: int) -> str:
+    """How what had left is told when nobody waits for its end: `cut_off`, or `cut_between` where it was stopped to be
+    started again, and the start never left."""
+    last = session.scalar(
+        select(Step.code)
+        .where(Step.request_id == request_id, Step.code.in_(("sent", "sent_stop", "sent_start")))
+        .order_by(Step.id.desc())
+        .limit(1)
+    )
+    return "cut_between" if last == "sent_stop" else "cut_off"
 
 
 def _recovered(session: Session, request: Request) -> bool:

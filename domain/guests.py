@@ -31,6 +31,11 @@ class Links:
     drop: frozenset[tuple[int, int]]
 
 
+def runs(value: str) -> bool:
+    """Whether what is said of a guest says that it runs: "running" by Hyper-V, "container, running, on pve1" by Proxmox."""
+    return "running" in value.split(", ")
+
+
 def links(told: Iterable[Told], names: Mapping[int, str], parents: frozenset[tuple[int, int]]) -> Links:
     """Links from guests to the nodes they run on.
 

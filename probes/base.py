@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from domain.reading import Kind, Reading, Target
+from probes.acting import Hand, Way
 
 T = TypeVar("T")
 
@@ -63,6 +65,10 @@ Look = Callable[[Target, Keep], Reading] | Callable[[Target, Keep], Awaitable[Re
 """One look: never raises for what the far side does (that is a Failure); may raise only for our own bugs."""
 
 
+Act = Callable[[Way, float], AbstractContextManager[Hand]]
+"""Opens a session of its own to act by, for so many seconds. Raises NotDone (probes/acting.py) where it cannot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Produces:
     """One measure a probe can bring. Charts, thresholds, /metrics and the documentation are made from these.
@@ -87,7 +93,7 @@ class Probe:
     the usual port, tried when addresses are pasted. `credentials` are the
     kinds of credential it can use (domain/inventory.py), `secret_words` the kind's own words for the fields of
     Secret, for the command line. `transport` is `tcp`, `udp`, `icmp`, or `none` where nothing is sent to the
-    machine: a test knocks at the port of `tcp` only.
+    machine: a test knocks at the port of `tcp` only. `act` is there where one can act upon the machine this way, too.
     """
 
     kind: str
@@ -102,3 +108,4 @@ class Probe:
     credentials: tuple[str, ...] = ("password",)
     transport: str = "tcp"
     secret_words: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    act: Act | None = None

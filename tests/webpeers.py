@@ -25,6 +25,7 @@ class Request:
 
     line: str
     headers: dict[str, str]
+    body: bytes = b""
 
     @property
     def path(self) -> str:
@@ -61,8 +62,15 @@ def read_request(line: ssl.SSLSocket | object) -> Request:
         if not more:
             raise ValueError("no request")
         data += more
-    first, *rest = data.split(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
-    return Request(first, {name.lower(): text.strip() for name, _, text in (row.partition(":") for row in rest)})
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *rest = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): text.strip() for name, _, text in (row.partition(":") for row in rest)}
+    while len(body) < int(headers.get("content-length", "0")):
+        more = line.recv(65536)  # type: ignore[attr-defined]
+        if not more:
+            raise ValueError("no whole request")
+        body += more
+    return Request(first, headers, body)
 
 
 @contextlib.contextmanager

@@ -53,6 +53,13 @@ ENDS = {
         "Pantau was stopped while the order was on its way. It may have been carried out or not, and it is not sent"
         " again: look at the machine."
     ),
+    "cut_between": lazy_gettext(
+        "Pantau was stopped when the order to stop had left, and before the one to start. It stands still unless somebody"
+        " starts it: look at the machine."
+    ),
+    "not_stopped": lazy_gettext(
+        "%(about)s took the order to stop and has not stopped in time, so it was not started again. Look at it."
+    ),
     "rebooted": lazy_gettext("The machine was restarted since it was asked for. Nothing was done."),
     "ourselves": lazy_gettext("Pantau itself runs on this machine, and does not restart what it stands on."),
 }
@@ -68,6 +75,10 @@ STEPS = {
     "looked": lazy_gettext("Looked once more: it is the machine that was meant"),
     "window": lazy_gettext("Maintenance is on, so nobody is alarmed by what comes"),
     "sent": lazy_gettext("The order was sent"),
+    "sent_stop": lazy_gettext("The order to stop was sent"),
+    "sent_start": lazy_gettext("The order to start was sent"),
+    "stopping": lazy_gettext("Waiting until it has stopped"),
+    "stopped": lazy_gettext("It has stopped"),
     "taken": lazy_gettext("The machine took it"),
     "awaited": lazy_gettext("Waiting until the machine is back"),
     "away": lazy_gettext("The machine does not answer any more, as it should"),
@@ -156,8 +167,16 @@ def _too_few(about: Mapping[str, Any]) -> str:
 
 
 DENIED = {
-    "way": lazy_gettext("Pantau has no way to act at this machine yet: it is done by SSH, so it needs a check by SSH."),
-    "not_yet": lazy_gettext("Pantau cannot carry this out yet."),
+    "way": lazy_gettext(
+        "Pantau has no way to act at this machine yet: it is done by SSH or WinRM, so it needs a check by one of them."
+    ),
+    "shell": lazy_gettext("Runbooks are run by SSH, and this machine is looked at by WinRM."),
+    "guest": lazy_gettext(
+        "No hypervisor above this machine runs %(guest)s as its guest now, or it is not clear which of several it is."
+    ),
+    "login_there": lazy_gettext(
+        "The hypervisor of this guest has no login for actions yet. An administrator chooses one on the hypervisor's page."
+    ),
     "alone": lazy_gettext("The rule does not let you act alone here: ask for it, and others agree."),
     "right": lazy_gettext("You may not do this at this machine."),
     "own": lazy_gettext("Nobody agrees to what they asked for themselves. Others were told."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from probes import certificate, line
 from probes.base import Keep, Probe
 from probes.http.wire import Stop, Wire, session
 from probes.limits import Deadline, Guard
-from probes.proxmox import measures
+from probes.proxmox import act, measures
 from probes.proxmox.client import Api, Withheld, denied
 from probes.refusals import Refusals, digest
 
@@ -40,12 +39,17 @@ class Options:
         if not self.verify and not self.unverified_because.strip():
             raise ValueError("option 'unverified_because' says why the certificate is not verified.")
 
+    def origin(self, address: str) -> str:
+        """Where the API is, as the beginning of every URL."""
+        host = line.host_of(address, self.name).partition("%")[0]
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.port}"
+
 
 def look(target: Target, keep: Keep) -> Reading:
     """One look; any node tells of the whole cluster."""
     options: Options = target.options
     secret, deadline = target.secret, Deadline(target.deadline)
-    if secret is None or not re.fullmatch(r"[^\s:/!@=]+@[^\s:/!@=]+![^\s:/!@=]+", secret.username):
+    if secret is None or not act.TOKEN.fullmatch(secret.username):
         return Reading.failed(
             FailureKind.DENIED,
             "No token to ask with: choose a credential whose user name is like pantau@pve!watch and whose password is its secret.",
@@ -84,10 +88,8 @@ def look(target: Target, keep: Keep) -> Reading:
 
 def _ask(target: Target, wire: Wire, secret: Secret, memory: measures.Memory) -> measures.Seen:
     options: Options = target.options
-    host = line.host_of(target.address, options.name).partition("%")[0]
-    origin = f"https://{f'[{host}]' if ':' in host else host}:{options.port}"
     with session(wire, again=True) as connected:
-        api = Api(connected, wire, origin, secret)
+        api = Api(connected, wire, options.origin(target.address), secret)
         return measures.gather(api, memory, options.guests, options.backups, options.backup_hours * HOUR)
 
 
@@ -110,4 +112,5 @@ PROBE = Probe(
     produces=measures.PRODUCES,
     secret=True,
     port=8006,
+    act=act.hand,
 )

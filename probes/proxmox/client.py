@@ -1,7 +1,8 @@
-"""Questions to the Proxmox VE API: one connection, a token that may only read, bounded answers."""
+"""Questions and orders to the Proxmox VE API: a token, bounded answers, and no request sent again by itself."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ from probes.limits import TooLate, TooMuch, clean
 ANSWER_BYTES = 512 * 1024
 """The most bytes of one answer: some 1000 guests."""
 Row = dict[str, Any]
+UPID = re.compile(r"UPID:[A-Za-z0-9.-]{1,64}:[A-Za-z0-9:@!_.-]{1,200}", re.ASCII)
+"""A task by its number: node, process, moment, what it does, to which guest, for whom."""
 
 
 class Withheld(Exception):
@@ -47,9 +50,15 @@ class Api:
         found = self._ask(path, {})
         return found if isinstance(found, dict) else {}
 
-    def _ask(self, path: tuple[str, ...], query: dict[str, str | int]) -> Any:
+    def order(self, *path: str, **form: str | int) -> str:
+        """Let an order leave, once: the number of its task (UPID)."""
+        found = self._ask(path, form, "POST")
+        return found if isinstance(found, str) and UPID.fullmatch(found) else ""
+
+    def _ask(self, path: tuple[str, ...], query: dict[str, str | int], method: str = "GET") -> Any:
         url = f"{self._origin}/api2/json/{'/'.join(quote(part, safe='') for part in path)}"
-        request = self._line.prepare_request(requests.Request("GET", url, headers=self._headers, params=query))
+        asked = {"params": query} if method == "GET" else {"data": query}
+        request = self._line.prepare_request(requests.Request(method, url, headers=self._headers, **asked))
         self._wire.waiting_for = f"the answer to /{path[0]}"
         try:
             with self._line.send(

@@ -77,7 +77,7 @@ def gather(api: Api, memory: Memory, guests: bool, backups: bool, oldest: float)
     for row in nodes:
         _node(row, seen)
     running = [row for row in resources if row.get("type") in ("qemu", "lxc") and not number(row.get("template"))]
-    names = {_text(row.get("vmid")): _guest_name(row) for row in running}
+    names = {_text(row.get("vmid")): guest_name(row) for row in running}
     if guests:
         for row in running[:GUESTS]:
             _guest(row, seen)
@@ -121,7 +121,7 @@ def _node(row: Row, seen: Seen) -> None:
 
 
 def _guest(row: Row, seen: Seen) -> None:
-    of = _guest_name(row)
+    of = guest_name(row)
     runs = row.get("status") == "running"
     seen.add("proxmox.guest.running", float(runs), of)
     what = {"qemu": "virtual machine", "lxc": "container"}.get(_text(row.get("type")), "guest")
@@ -254,7 +254,8 @@ def _note(withheld: Withheld, what: str, seen: Seen) -> None:
         seen.withheld.append(what)
 
 
-def _guest_name(row: Row) -> str:
+def guest_name(row: Row) -> str:
+    """What a guest is called here: `101 files`."""
     return clean(f"{_text(row.get('vmid'))} {_text(row.get('name'))}".strip(), 100)
 
 

@@ -13,6 +13,7 @@ from probes import names, unix
 from probes.base import Keep, Probe
 from probes.limits import Deadline, Guard, TooLate, TooMuch
 from probes.refusals import Refusals, digest
+from probes.ssh import act
 from probes.ssh.files import Broken
 from probes.ssh.session import Gate, Refused, Session, connect
 
@@ -167,4 +168,5 @@ PROBE = Probe(
     secret=True,
     credentials=("password", "ssh_key"),
     port=22,
+    act=act.hand,
 )

@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from domain.orders import WORD
-from domain.reading import Secret
+from domain.reading import FailureKind
 from probes import names
+from probes.acting import WHOLE, LoginRefused, NotDone, Order, Unit, Unsure, Way
 from probes.base import Keep
 from probes.limits import Deadline, Guard, TooLate, TooMuch, clean
 from probes.ssh import orders
@@ -21,43 +21,18 @@ from probes.ssh.session import Refused, Session, connect
 
 SAID = 2000
 """Characters of what a command said that are kept."""
+_RUNS = {"active": True, "inactive": False, "failed": False}
+"""ActiveState; what is not here is in between."""
 _BOOT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
-class NotDone(Exception):
-    """It did not come about: it never left, or the machine itself said that it failed. The message is a sentence."""
-
-
-class Unsure(Exception):
-    """The order had left, and what became of it is not known; the message is a sentence."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """Where and how to log in: only a machine that shows one of `host_keys` hears anything of the login."""
-
-    address: str
-    port: int
-    host_keys: tuple[str, ...]
-    secret: Secret
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A unit as systemd tells it: `since` changes with every start, `state` is such as active, inactive, failed."""
-
-    state: str
-    process: str
-    since: str
-
-
 class Hand:
-    """A session to act by. Where the line is lost before the order it is NotDone, afterwards it is Unsure."""
+    """A session to act by (probes/acting.py)."""
 
     def __init__(self, session: Session, deadline: Deadline) -> None:
         self._session, self._deadline = session, deadline
 
-    def boot(self) -> str:
+    def start(self, order: Order) -> str:
         """The boot id of the kernel: another one is another start of the machine (random(4)). Raises NotDone."""
         found = self._ask("cat /proc/sys/kernel/random/boot_id")
         if not _BOOT.fullmatch(found):
@@ -69,11 +44,23 @@ class Hand:
         told = dict(line.split("=", 1) for line in self._ask(orders.state(service)).splitlines() if "=" in line)
         if "ActiveState" not in told:
             raise NotDone("systemd did not answer on this machine.")
-        return Unit(told["ActiveState"], told.get("MainPID", ""), told.get("ActiveEnterTimestampMonotonic", ""))
+        state, process = told["ActiveState"], told.get("MainPID", "")
+        mark = f"{told.get('ActiveEnterTimestampMonotonic', '')} {process}"
+        return Unit(f"{state} {process}".strip(), _RUNS.get(state), mark)
 
-    def order(self, kind: str, service: str = "") -> str:
-        """Carry it out: what the machine said. Raises NotDone where it refused, Unsure where nobody knows."""
-        return self._send(f"sudo -n {orders.command(kind, service)}", b"", broken_is_fine=kind == "host.restart")
+    def parts(self, order: Order) -> tuple[str, ...]:
+        """Every order is one command."""
+        return (WHOLE,)
+
+    def down(self, order: Order) -> bool:
+        """Nothing is stopped here to be started by another command."""
+        return False
+
+    def send(self, order: Order, part: str) -> None:
+        """Run the command. Raises NotDone where the machine refused, Unsure where nobody knows."""
+        self._send(
+            f"sudo -n {orders.command(order.kind, order.about)}", b"", broken_is_fine=order.kind == "host.restart"
+        )
 
     def script(self, text: str, values: Sequence[str]) -> str:
         """Run a runbook's script with its parameters: what it said. Raises NotDone, Unsure."""
@@ -116,14 +103,15 @@ class Hand:
 @contextlib.contextmanager
 def hand(way: Way, seconds: float) -> Iterator[Hand]:
     """A session of its own for so long. Raises NotDone with what stands in the way."""
-    deadline, keep = Deadline(seconds), Keep()
-    if not way.host_keys:
+    deadline, keep, trusted = Deadline(seconds), Keep(), way.options.host_keys
+    if not trusted:
         raise NotDone("No host key of this machine is trusted yet: have it looked at by SSH first.")
     try:
         place = names.of(keep).find(way.address, deadline.remaining())[0]
-        session = connect(place, way.port, way.secret, way.host_keys, deadline)
+        session = connect(place, way.options.port, way.secret, trusted, deadline)
     except Refused as refused:
-        raise NotDone(refused.failure.detail) from None
+        wrong = refused.failure.kind is FailureKind.DENIED
+        raise (LoginRefused if wrong else NotDone)(refused.failure.detail) from None
     except names.Unresolved as unknown:
         failure = unknown.reading().failure
         raise NotDone(failure.detail if failure else "Its name is not known.") from None

@@ -16,6 +16,7 @@ from probes import certificate, names
 from probes.base import Keep, Probe
 from probes.limits import Deadline, Guard
 from probes.tcp import ADDRESSES
+from probes.winrm import act
 from probes.winrm.account import Account, shared
 from probes.winrm.envelope import literal
 from probes.winrm.line import HungUp, Line, Login, NoTls, Stop, WrongLogin, fingerprint, trust
@@ -88,6 +89,16 @@ class Options:
     def pins(self) -> tuple[str, ...]:
         """The certificates that are trusted by their hash."""
         return self.host_keys if self.trust == "pinned" else ()
+
+    @property
+    def secure(self) -> bool | None:
+        """Whether it is HTTPS; None where that shows only when it is tried. Where a certificate is pinned there is no way
+        back to HTTP."""
+        if self.tls != "auto":
+            return self.tls == "https"
+        if self.pins or self.port == HTTPS or self.login == "basic" or self.trust == "authority":
+            return True
+        return False if self.port == HTTP else None
 
 
 def look(target: Target, keep: Keep) -> Reading:
@@ -218,14 +229,10 @@ class _Visit:
         raise Stop(FailureKind.REFUSED, f"Port {self._options.port} speaks neither HTTPS nor HTTP.")
 
     def _ways(self) -> tuple[bool, ...]:
-        """HTTPS or not, in the order of trying. Where a certificate is pinned there is no way back to HTTP."""
-        options = self._options
-        if options.tls != "auto":
-            return (options.tls == "https",)
-        if options.pins or options.port == HTTPS or options.login == "basic" or options.trust == "authority":
-            return (True,)
-        if options.port == HTTP:
-            return (False,)
+        """HTTPS or not, in the order of trying."""
+        secure = self._options.secure
+        if secure is not None:
+            return (secure,)
         return (True, False) if self._home.tls is None else (self._home.tls,)
 
     def _session(self, places: tuple[names.Place, ...], tls: bool) -> Session:
@@ -305,5 +312,6 @@ def _let_idle_go(keep: Keep, own: tuple[object, ...]) -> None:
 
 
 PROBE = Probe(
-    kind="winrm", label="Windows over WinRM", look=look, options=Options, produces=PRODUCES, secret=True, port=HTTP
+    kind="winrm", label="Windows over WinRM", look=look, options=Options, produces=PRODUCES, secret=True, port=HTTP,
+    act=act.hand,
 )  # fmt: skip

@@ -109,20 +109,27 @@ def release(to: str, query: Query, context: str, seconds: float) -> Message:
 
 
 def invoke(
-    to: str, namespace: str, table: str, method: str, values: Mapping[str, str | int], seconds: float
-) -> Message:
-    """A static method of a class, with its input parameters in the order given."""
+    to: str, namespace: str, table: str, method: str, values: Mapping[str, str | int], seconds: float,
+    selectors: Mapping[str, str] | None = None,
+) -> Message:  # fmt: skip
+    """A method of a class or, with `selectors` (the values of its keys), of one instance; parameters in the order given."""
     uri = f"{_WMI}{namespace}/{_checked(table)}"
     inner = "".join(f"<p:{_checked(name)}>{escape(str(value))}</p:{name}>" for name, value in values.items())
     body = f'<p:{_checked(method)}_INPUT xmlns:p="{uri}">{inner}</p:{method}_INPUT>'
-    return _message(to, uri, f"{uri}/{method}", seconds, body)
+    return _message(to, uri, f"{uri}/{method}", seconds, body, selectors or {})
 
 
-def _message(to: str, resource: str, action: str, seconds: float, body: str) -> Message:
+def _message(
+    to: str, resource: str, action: str, seconds: float, body: str, selectors: Mapping[str, str] | None = None
+) -> Message:
     made = f"uuid:{str(uuid.uuid4()).upper()}"
+    chosen = "".join(
+        f'<w:Selector Name="{_checked(name)}">{escape(value)}</w:Selector>' for name, value in (selectors or {}).items()
+    )
     head = (
         f'{_OPEN}<a:To>{escape(to)}</a:To><w:ResourceURI s:mustUnderstand="true">{resource}</w:ResourceURI>'
         f'<a:Action s:mustUnderstand="true">{action}</a:Action><a:MessageID>{made}</a:MessageID>'
+        f"{f'<w:SelectorSet>{chosen}</w:SelectorSet>' if chosen else ''}"
         f"{_ALWAYS}<w:OperationTimeout>PT{max(1.0, seconds):.3f}S</w:OperationTimeout></s:Header>"
     )
     return Message(made, f"{head}<s:Body>{body}</s:Body></s:Envelope>")

@@ -90,6 +90,9 @@ class Line:
         self.meter = Meter()
         self.posts = 0
         self.settled = False
+        self.once = False
+        """Whether what is posted next is the last: an order must not leave a second time, whatever is answered to it."""
+        self._closed = False
         self.certificate = b""
         self.patience = 1.0
         """The share of the time left that a TLS handshake may take: less where HTTP is tried next."""
@@ -124,6 +127,13 @@ class Line:
     def late(self) -> bool:
         """Whether the look's own deadline has passed, which makes every other error its mere sound."""
         return self._deadline.passed() or (self._guard is not None and self._guard.fired)
+
+    def pass_on(self) -> None:
+        """Something is about to be posted. Raises HungUp after the last."""
+        if self._closed:
+            raise HungUp
+        self._closed = self.once
+        self.posts += 1
 
     def dial(self) -> socket.socket:
         """A connection, its certificate believed. Raises Stop, TooLate, HungUp."""
@@ -287,7 +297,7 @@ class _Adapter(HTTPAdapter):
         sealed = "multipart/encrypted" in str(request.headers.get("Content-Type", ""))
         if self._line.context is None and request.body and not sealed:
             raise Stop(FailureKind.BROKEN, "A message would have left unsealed over http; it was held back.")
-        self._line.posts += 1
+        self._line.pass_on()
         response = super().send(request, timeout=self._line.deadline.check())
         if self._line.late:
             raise TooLate

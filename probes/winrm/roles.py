@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from domain.reading import Fact, Measure
 from probes.winrm.answer import Row
@@ -39,6 +40,7 @@ STATES = {
     32770: "starting", 32771: "snapshotting", 32773: "saving", 32774: "stopping", 32776: "pausing", 32777: "resuming",
 }  # fmt: skip
 """EnabledState of Msvm_ComputerSystem."""
+RUNNING, OFF = 2, 3
 HEALTHY = 5
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -98,23 +100,29 @@ def _sql_instance(ask: Ask, prefix: str, of: str) -> Iterator[Found]:
         yield from rate("sqlserver.deadlock.rate", delta, "NumberofDeadlocksPersec", "{deadlock}/s", of)
 
 
-def hyper_v(ask: Ask) -> Iterator[Found]:
-    """Guests by name: running or not, health, time since their start, processor. The row of the host itself has no GUID
-    for a name."""
+def guests(rows: Iterable[Row]) -> Iterator[tuple[str, str, Row]]:
+    """Guests of Hyper-V: what each is called here, its GUID, its row. The row of the host itself has no GUID for a name."""
     seen: set[str] = set()
-    for row in ask.select(GUEST)[: MOST + 1]:
-        guid, name, state = row.text("Name"), row.text("ElementName", 120), row.whole("EnabledState")
-        if not _GUID.fullmatch(guid) or state is None:
+    for row in islice(rows, MOST + 1):
+        guid, name = row.text("Name"), row.text("ElementName", 120)
+        if not _GUID.fullmatch(guid) or row.whole("EnabledState") is None:
             continue
         name = name if name and name not in seen else f"{name} {guid}".strip()
         seen.add(name)
+        yield name, guid, row
+
+
+def hyper_v(ask: Ask) -> Iterator[Found]:
+    """Guests by name: running or not, health, time since their start, processor."""
+    for name, guid, row in guests(ask.select(GUEST)):
+        state = row.whole("EnabledState") or 0
         yield Fact("hyperv.guest.id", guid, name)
         yield Fact("hyperv.guest.state", STATES.get(state, f"state {state}"), name)
-        yield Measure("hyperv.guest.running", float(state == 2), of=name)
+        yield Measure("hyperv.guest.running", float(state == RUNNING), of=name)
         health, on = row.whole("HealthState"), row.whole("OnTimeInMilliseconds")
         if health is not None:
             yield Measure("hyperv.guest.health.status", float(health == HEALTHY), of=name)
-        if state == 2 and on is not None:
+        if state == RUNNING and on is not None:
             yield Measure("hyperv.guest.uptime", on / 1000, "s", name)
     yield from _guest_load(ask)
 

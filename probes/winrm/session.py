@@ -1,4 +1,4 @@
-"""One login to one Windows machine, and what may be asked through it: reads only, and no shell."""
+"""One login to one Windows machine, and what may be asked of it through that: no shell."""
 
 from __future__ import annotations
 
@@ -88,6 +88,15 @@ class Session:
     def invoke(self, namespace: str, table: str, method: str, values: Mapping[str, str | int]) -> Row:
         """What a static method gives back. Raises as `select`."""
         sent = envelope.invoke(self.to, namespace, table, method, values, self._patience())
+        return answer.output(self._send(sent), sent.id, method)
+
+    def order(
+        self, namespace: str, table: str, method: str, values: Mapping[str, str | int], selectors: Mapping[str, str]
+    ) -> Row:
+        """What a method that changes something gives back: posted once, and nothing is posted after it. Raises as
+        `select`."""
+        sent = envelope.invoke(self.to, namespace, table, method, values, self._patience(), selectors)
+        self.line.once = True
         return answer.output(self._send(sent), sent.id, method)
 
     def close(self) -> None:

@@ -172,6 +172,29 @@ def _steps(court: Court, request: int) -> list[str]:
     return [row["code"] for row in rows]
 
 
+def kill_at(court: Court, place: Path, moment: Callable[[int], object], following: Actions, **asked: Any) -> int:
+    """A poller is killed at a moment of a request that two agreed to, and the next one goes on; the request's id."""
+    words = [sys.executable, "-c", POLLER, as_role(court.url, "poller"), str(place / "vault.key")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        request = agreed(court, **asked)
+        until(lambda: moment(request), pause=0.005)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+
+    async def go_on() -> None:
+        await following.open()
+        await following.serve()
+        await following.idle()
+
+    asyncio.run(go_on())
+    return request
+
+
 def main() -> None:
     """Print what came of it."""
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

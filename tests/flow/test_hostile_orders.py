@@ -14,7 +14,9 @@ from domain.actions import HostService, Runbook
 from domain.approving import Denied, digest
 from domain.inventory import HostKey
 from domain.reading import Secret
-from probes.ssh.act import NotDone, Way, hand
+from probes.acting import WHOLE, NotDone, Order, Way
+from probes.ssh import Options
+from probes.ssh.act import hand
 from tests.flow.contest import agreed, seal
 from tests.flow.court import Court
 from tests.flow.machine import Machine, machine
@@ -122,17 +124,18 @@ def test_what_is_put_into_the_database_afterwards_is_not_carried_out(
 
 
 def test_the_hand_at_the_machine_takes_no_such_word_either(court: Court, there: Machine) -> None:
-    way = Way(there.address, there.port, (there.host_key,), Secret("root", private_key=there.key))
+    options = Options(there.port, (there.host_key,))
+    way = Way("ssh", there.address, options, Secret("root", private_key=there.key))
     before, heard = len(there.sudo), there.ran.count(CANARY)
     with hand(way, 60) as held:
         for text in HOSTILE:
             for verb in ("restart", "start", "stop"):
                 with pytest.raises(ValueError, match="no unit"):
-                    held.order(f"service.{verb}", text)
+                    held.send(Order(f"service.{verb}", text), WHOLE)
             with pytest.raises(ValueError, match="no unit"):
                 held.unit(text)
             with pytest.raises(ValueError, match="not done"):
-                held.order(text)
+                held.send(Order(text), WHOLE)
             with pytest.raises(NotDone, match="no plain word"):
                 held.script("true", ["mail", text])
     assert len(there.sudo) == before

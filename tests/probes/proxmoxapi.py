@@ -79,11 +79,24 @@ class Cluster:
     unprotected: list[dict[str, Any]] = field(default_factory=list)
     shut: tuple[str, ...] = ()
     asked: list[str] = field(default_factory=list)
+    began: dict[str, float] = field(default_factory=dict)
+    """Guests that can be restarted, by number: since when they run."""
+    locked: dict[str, str] = field(default_factory=dict)
+    ends: str = "OK"
+    """How a restart's task ends: with OK the guest is another start of itself."""
+    takes: float = 0.0
+    ordered: list[tuple[str, bytes]] = field(default_factory=list)
+    """Every order, with what it was given."""
+    wrong: str = ""
+    """What goes wrong with the answer to an order that was carried out: close, garbage, or a status."""
+    running: dict[str, float] = field(default_factory=dict)
 
     def answer(self, request: Request) -> bytes:
         """One request."""
         path = unquote(urlsplit(request.path).path)
         self.asked.append(path)
+        if request.line.startswith("POST"):
+            return self._order(request, path)
         if request.headers.get("authorization") != f"PVEAPIToken={TOKEN[0]}={TOKEN[1]}":
             return response("401 authentication failure", b"", Connection="close")
         if any(path.startswith(f"/api2/json/{one}") for one in self.shut):
@@ -93,8 +106,48 @@ class Cluster:
             return response("501 Method not implemented", b'{"data":null}', Connection="close")
         return response(body=json.dumps({"data": found}).encode(), Content_Type="application/json", Connection="close")
 
+    def _order(self, request: Request, path: str) -> bytes:
+        if request.headers.get("authorization") != f"PVEAPIToken={TOKEN[0]}={TOKEN[1]}":
+            return response("401 authentication failure", b"", Connection="close")
+        if any(path.startswith(f"/api2/json/{one}") for one in self.shut):
+            return response("403 Permission check failed", b'{"data":null}', Connection="close")
+        match path.removeprefix("/api2/json/").split("/"):
+            case ["nodes", host, "qemu" | "lxc", vmid, "status", "reboot"] if vmid in self.began:
+                self.ordered.append((path, request.body))
+                upid = f"UPID:{host}:0000AAAA:00000001:{int(time.time()):08X}:qmreboot:{vmid}:{TOKEN[0]}:"
+                self.running[upid] = time.time() + self.takes
+                if self.ends == "OK":
+                    self.began[vmid] = time.time() + self.takes
+            case _:
+                return response("501 Method not implemented", b'{"data":null}', Connection="close")
+        if self.wrong == "close":
+            return b""
+        if self.wrong == "garbage":
+            return response(body=b"no JSON", Connection="close")
+        if self.wrong:
+            return response(self.wrong, b'{"data":null}', Connection="close")
+        return response(body=json.dumps({"data": upid}).encode(), Content_Type="application/json", Connection="close")
+
+    def _current(self, vmid: str) -> dict[str, Any]:
+        on = time.time() - self.began[vmid]
+        found: dict[str, Any] = {
+            "vmid": int(vmid),
+            "status": "running" if on >= 0 else "stopped",
+            "uptime": max(0, int(on)),
+        }
+        return found | ({"lock": self.locked[vmid]} if vmid in self.locked else {})
+
     def _found(self, path: list[str]) -> Any:
         match path:
+            case ["nodes", _, "qemu" | "lxc", vmid, "status", "current"] if vmid in self.began:
+                return self._current(vmid)
+            case ["nodes", _, "tasks", upid, "status"] if upid in self.running:
+                over = time.time() >= self.running[upid]
+                return (
+                    {"upid": upid, "status": "stopped", "exitstatus": self.ends}
+                    if over
+                    else {"upid": upid, "status": "running"}
+                )
             case ["version"]:
                 return {"version": "8.2.4", "release": "8.2", "repoid": "faa83925c9641325"}
             case ["cluster", "resources"]:
@@ -123,7 +176,7 @@ class Cluster:
 
 
 @contextmanager
-def serving(cluster: Cluster, context: ssl.SSLContext) -> Iterator[Web]:
+def serving(cluster: Cluster, context: ssl.SSLContext, address: str = "127.0.0.1") -> Iterator[Web]:
     """The listener, with TLS as every node has it."""
-    with web(cluster.answer, tls=context) as peer:
+    with web(cluster.answer, tls=context, address=address) as peer:
         yield peer

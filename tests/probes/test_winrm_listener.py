@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import subprocess
 import warnings
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pypsrp.client import Client
 from pypsrp.exceptions import WSManFaultError as PsrpFault
+from pypsrp.wsman import SelectorSet, WSMan
 from winrm.exceptions import InvalidCredentialsError, WinRMOperationTimeoutError, WSManFaultError
 from winrm.protocol import Protocol
 
-from tests.probes.windows import Windows
+from tests.probes.windows import Service, Windows
 from tests.probes.wql import WrongQuery, parse
 from tests.probes.wsman import PASSWORDS, Certificate, Listener, listening
 
@@ -116,6 +118,29 @@ def test_winrmcp_copies_a_file(tmp_path: Path) -> None:
         assert listener.asked("ran powershell"), "and went on to put it together there"
         assert listener.asked("Signal")
         assert listener.asked("Delete")
+
+
+def test_a_service_is_stopped_by_its_method_for_other_clients_too() -> None:
+    machine = Windows(stopped=(), services={"Spooler": Service()})
+    kind = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/Win32_Service"
+    chosen = SelectorSet()
+    chosen.add_option("Name", "spooler")
+    with listening(machine) as listener:
+        with WSMan(
+            "127.0.0.1",
+            port=listener.port,
+            ssl=False,
+            auth="negotiate",
+            username=USER,
+            password=PASSWORDS[USER],
+            no_proxy=True,
+        ) as client:
+            for method, number in (("StopService", "0"), ("StopService", "6"), ("StartService", "0")):
+                body = ElementTree.Element(f"{{{kind}}}{method}_INPUT")
+                answer = client.invoke(f"{kind}/{method}", kind, body, selector_set=chosen)
+                assert answer.findtext(f".//{{{kind}}}ReturnValue") == number
+        assert [method for method, _ in machine.done] == ["stopservice", "stopservice", "startservice"]
+        assert all(entry.sealed for entry in listener.asked("Service"))
 
 
 def test_a_wrong_password_is_refused_to_every_client() -> None:

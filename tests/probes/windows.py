@@ -22,6 +22,31 @@ CIMV2, DEFAULT, HYPERV = "root/cimv2", "root/default", "root/virtualization/v2"
 
 
 @dataclass
+class Service:
+    """A service that can be told to stop and to start: its state, its process, and what it answers instead of obeying.
+    `takes` is how many seconds it is in between."""
+
+    state: str = "Running"
+    process: int = 1200
+    refuses: dict[str, int] = field(default_factory=dict)
+    takes: float = 0.0
+    until: tuple[float, str] = (0.0, "")
+
+
+@dataclass
+class Guest:
+    """A guest of Hyper-V that can be asked to shut down and be turned on; `takes` seconds for each."""
+
+    guid: str
+    began: float
+    state: int = 2
+    takes: float = 0.0
+    integrated: bool = True
+    refuses: dict[str, int] = field(default_factory=dict)
+    until: tuple[float, int] = (0.0, 0)
+
+
+@dataclass
 class Windows:
     """One machine. `clock` gives seconds since 1970; `booted` is when it started; `skew` how wrong its clock is."""
 
@@ -44,6 +69,12 @@ class Windows:
     not_found: str = "NotFoundErrorsPersec"
     missing: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
+    services: dict[str, Service] = field(default_factory=dict)
+    vms: dict[str, Guest] = field(default_factory=dict)
+    refuses: int = 0
+    """What Win32ShutdownTracker returns instead of restarting the machine."""
+    done: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """Every method that was invoked, in order, with its selectors and parameters."""
     booted: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +83,58 @@ class Windows:
     def reboot(self) -> None:
         """It has just started anew: the counters begin at zero."""
         self.booted = self.clock()
+
+    def stand(self, name: str) -> Service | None:
+        """A service as it is now."""
+        found = next((one for key, one in self.services.items() if key.lower() == name.lower()), None)
+        if found is not None and found.until[1] and self.clock() >= found.until[0]:
+            found.state, found.until = found.until[1], (0.0, "")
+            found.process = found.process + 7 if found.state == "Running" else found.process
+        return found
+
+    def invoke(self, table: str, method: str, selectors: dict[str, str], given: dict[str, str]) -> int | None:
+        """ReturnValue of a method that changes something, or None where there is no such instance."""
+        if (table, method) == ("win32_operatingsystem", "win32shutdowntracker"):
+            self.done.append((method, given))
+            return self.refuses
+        service = self.stand(selectors.get("name", ""))
+        if table != "win32_service" or service is None or method not in ("stopservice", "startservice"):
+            return None
+        self.done.append((method, selectors))
+        stops = method == "stopservice"
+        if number := service.refuses.get(method, 0):
+            return number
+        if service.state not in ("Running", "Stopped"):
+            return 5
+        if stops == (service.state == "Stopped"):
+            return 6 if stops else 10
+        service.state, then = ("Stop Pending", "Stopped") if stops else ("Start Pending", "Running")
+        service.until = self.clock() + service.takes, then
+        return 0
+
+    def vm(self, guid: str) -> Guest | None:
+        """A guest as it is now."""
+        found = next((one for one in self.vms.values() if one.guid == guid), None)
+        if found is not None and found.until[1] and self.clock() >= found.until[0]:
+            found.state, found.began, found.until = found.until[1], self.clock(), (0.0, 0)
+        return found
+
+    def tell_guest(self, table: str, method: str, selectors: dict[str, str], given: dict[str, str]) -> int | None:
+        """ReturnValue of a method of root/virtualization/v2, or None where there is no such instance."""
+        stops = (table, method) == ("msvm_shutdowncomponent", "initiateshutdown")
+        if not stops and (table, method) != ("msvm_computersystem", "requeststatechange"):
+            return None
+        guest = self.vm(selectors.get("systemname" if stops else "name", ""))
+        if guest is None or (stops and selectors.get("deviceid") != f"Microsoft:{guest.guid}\\SHUTDOWN"):
+            return None
+        self.done.append((method, given))
+        if number := guest.refuses.get(method, 0):
+            return number
+        if guest.state != (2 if stops else 3):
+            return 32775
+        guest.state, then = (32774, 3) if stops else (32770, 2)
+        guest.until = self.clock() + guest.takes, then
+        return 0 if stops else 4096
 
     def query(self, namespace: str, table: str) -> Rows | None:
         """All rows of a class, or None where there is no such class."""
@@ -234,6 +317,10 @@ def _services(m: Windows) -> Rows:
         rows.append(
             {"Name": name, "DisplayName": name, "State": "Running", "StartMode": "Auto", "ExitCode": 0, "ProcessId": 400 + number}
         )  # fmt: skip
+    for name in m.services:
+        if (service := m.stand(name)) is not None:
+            process = 0 if service.state == "Stopped" else service.process
+            rows.append({"Name": name, "DisplayName": name, "State": service.state, "StartMode": "Manual", "ExitCode": 0, "ProcessId": process})  # fmt: skip
     rows += [
         {"Name": f"Filler{n}", "DisplayName": "x" * 200, "State": "Stopped", "StartMode": "Manual", "ExitCode": 1077, "ProcessId": 0}
         for n in range(120)
@@ -277,9 +364,22 @@ def _pools(m: Windows) -> Rows:
 
 def _guests(m: Windows) -> Rows:
     host = {"Name": m.name, "ElementName": m.name, "EnabledState": 2, "HealthState": 5, "OnTimeInMilliseconds": None}
-    return [host] + [
+    told = [
+        {"Name": one.guid, "ElementName": name, "EnabledState": one.state, "HealthState": 5,
+         "OnTimeInMilliseconds": round((m.clock() - one.began) * 1000) if one.state == 2 else 0}
+        for name, one in m.vms.items() if m.vm(one.guid)
+    ]  # fmt: skip
+    return [host, *told] + [
         {"Name": guid, "ElementName": name, "EnabledState": state, "HealthState": health, "OnTimeInMilliseconds": 60_000}
         for guid, name, state, health in m.guests
+    ]  # fmt: skip
+
+
+def _shutdown_components(m: Windows) -> Rows:
+    return [
+        {"CreationClassName": "Msvm_ShutdownComponent", "DeviceID": f"Microsoft:{one.guid}\\SHUTDOWN",
+         "SystemCreationClassName": "Msvm_ComputerSystem", "SystemName": one.guid, "EnabledState": 2 if one.integrated else 3}
+        for one in m.vms.values() if one.state == 2
     ]  # fmt: skip
 
 
@@ -324,6 +424,7 @@ _TABLES: dict[tuple[str, str], Callable[[Windows], Rows]] = {
     (CIMV2, _PERF + "hvstats_hypervhypervisorvirtualprocessor"): _guest_load,
     (CIMV2, _PERF + "hvstats_hypervhypervisorrootvirtualprocessor"): _root_load,
     (HYPERV, "msvm_computersystem"): _guests,
+    (HYPERV, "msvm_shutdowncomponent"): _shutdown_components,
 }  # fmt: skip
 for _prefix in ("mssqlserver_sqlserver", "mssqlshop_mssqlshop"):
     _TABLES |= {

@@ -33,7 +33,7 @@ import spnego
 import spnego.channel_bindings
 
 from tests.probes import wql
-from tests.probes.windows import Windows, registry
+from tests.probes.windows import CIMV2, HYPERV, Windows, registry
 
 ENVELOPE = "http://www.w3.org/2003/05/soap-envelope"
 ADDRESSING = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
@@ -90,6 +90,9 @@ class Shell:
 class Listener:
     """A listening port. `basic`, `negotiate`, `clear` (unsealed bodies over http) say what it accepts.
 
+    `ears` is a socket that listens already, where it is not on our loopback. A machine that is told to restart goes away
+    after `grace` seconds (Windows waits as long as it was told), for `gone` seconds, and is another start of itself then.
+
     `troubles` maps what is asked ("Identify", a class or method name, "login", "connect", or "*") to what goes wrong:
     close, reset, slow, drip, bomb, denied, doctype, relates, gzip, redirect, untyped, garbage, empty, timeout,
     truncated, endless, loop, status:NNN. With "once:" before it, it goes wrong once only.
@@ -108,6 +111,7 @@ class Listener:
         quota: int = 10,
         page: int = 20_000,
         port: int = 0,
+        ears: socket.socket | None = None,
     ) -> None:
         self.machine = machine or Windows()
         self.users = users if users is not None else dict(PASSWORDS)
@@ -123,7 +127,9 @@ class Listener:
         self.over = threading.Event()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=64)
+        self._socket = ears or socket.create_server(("127.0.0.1", port), backlog=64)
+        self.away = threading.Event()
+        self.grace, self.gone = 0.3, 1.5
         self._context = certificate.context() if certificate else None
         _tell_users(self.users)
 
@@ -159,6 +165,22 @@ class Listener:
         end = time.monotonic() + 10
         while self._open and time.monotonic() < end:
             time.sleep(0.005)
+
+    def restart(self) -> None:
+        """The machine goes, with every connection, and comes back."""
+
+        def body() -> None:
+            with contextlib.suppress(ConnectionAbortedError):
+                self.pause(self.grace)
+                self.away.set()
+                self.hang_up()
+                self.pause(self.gone)
+                self.machine.reboot()
+                self.away.clear()
+
+        thread = threading.Thread(target=body, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def asked(self, what: str) -> list[Entry]:
         """The requests of which `what` is a part of the name."""
@@ -196,7 +218,7 @@ class Listener:
         self._open.add(line)
         talking = line
         try:
-            if self.trouble("connect") == "close":
+            if self.away.is_set() or self.trouble("connect") == "close":
                 return
             if self._context is not None:
                 talking = self._context.wrap_socket(line, server_side=True)
@@ -500,6 +522,16 @@ class Request:
                 return (element.text or "").strip()
         return ""
 
+    def selectors(self) -> dict[str, str]:
+        """The key values of the instance that is meant, names in small letters."""
+        found = self.root.iter(f"{{{WSMAN}}}Selector")
+        return {element.get("Name", "").lower(): (element.text or "").strip() for element in found}
+
+    def parameters(self) -> dict[str, str]:
+        """What a method is given."""
+        body = self.find(f"{self.action.rpartition('/')[2]}_INPUT")
+        return {one.tag.rpartition("}")[2]: one.text or "" for one in body} if body is not None else {}
+
 
 class Answerer:
     """Answers one request of one user. Raises Fault."""
@@ -579,9 +611,22 @@ class Answerer:
         )
 
     def _invoke(self, request: Request, method: str) -> str:
-        if not request.resource.lower().endswith("/stdregprov"):
-            raise Fault(2150859002, "w:InvalidSelectors", "The class does not exist. ")
-        answer = registry(self._listener.machine, method, request.text("sSubKeyName"), request.text("sValueName"))
+        namespace, _, table = request.resource.removeprefix(WMI).lower().rpartition("/")
+        answer = None
+        if table == "stdregprov":
+            answer = registry(self._listener.machine, method, request.text("sSubKeyName"), request.text("sValueName"))
+        elif namespace == CIMV2:
+            number = self._listener.machine.invoke(table, method.lower(), request.selectors(), request.parameters())
+            answer = None if number is None else {"ReturnValue": number}
+            if method == "Win32ShutdownTracker" and number == 0:
+                self._listener.restart()
+        elif namespace == HYPERV:
+            number = self._listener.machine.tell_guest(
+                table, method.lower(), request.selectors(), request.parameters()
+            )  # fmt: skip
+            answer = None if number is None else {"ReturnValue": number}
+        if answer is None:
+            raise Fault(2150859002, "w:InvalidSelectors", "The class or the instance does not exist. ")
         parts = []
         for name, value in answer.items():
             for one in value if isinstance(value, list) else [value]:
