@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import delete, select
 from werkzeug.wrappers import Response
 
-from domain import approving
+from domain import approving, guests
 from domain.actions import HostService
 from domain.inventory import Credential, Host
 from domain.orders import KINDS, SERVICE
+from domain.records import FactSeen
 from domain.rights import Right
+from probes.proxmox import orders as pve
 from probes.ssh import orders
+from probes.winrm import orders as cim
 from webui import access, doings, store
 from webui.language import gettext
 
 blueprint = Blueprint("abilities", __name__, url_prefix="/machines/<int:host_id>/actions")
 
 MOST = 50
+USUAL = "pantau-act"
+"""The account for actions, where none is chosen yet."""
 USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}", re.ASCII)
 """A login that may stand in a sudoers file."""
 
@@ -72,8 +77,7 @@ def services(host: Host) -> list[str]:
 def _page(host: Host, typed: str, wrong: str = "") -> str:
     session = store.session()
     login = session.get(Credential, host.action_credential_id) if host.action_credential_id else None
-    user = login.username if login and USER.fullmatch(login.username) else "pantau-act"
-    linux = [name for name in services(host) if "$" not in name]
+    check = approving.way(session, host)
     return render_template(
         "actions/abilities.html",
         active="machines.index",
@@ -81,6 +85,36 @@ def _page(host: Host, typed: str, wrong: str = "") -> str:
         login=login,
         typed=typed,
         wrong=wrong,
-        sudoers=orders.sudoers(user, linux),
+        windows=check is not None and check.kind == "winrm",
+        texts=list(_texts(check.kind if check else "", login, services(host), _guests(host))),
         rules=[(doings.KINDS[kind], approving.rule_for(session, host, kind)) for kind in KINDS],
     )
+
+
+def _guests(host: Host) -> dict[str, list[str]]:
+    """The guests a machine tells of, by the fact that names them."""
+    rows = store.session().execute(
+        select(FactSeen.name, FactSeen.part)
+        .where(FactSeen.host_id == host.id, FactSeen.name.in_(guests.FACTS))
+        .order_by(FactSeen.part)
+    )
+    found: dict[str, list[str]] = {}
+    for name, part in rows:
+        found.setdefault(name, []).append(part)
+    return found
+
+
+def _texts(
+    way: str, login: Credential | None, names: list[str], told: dict[str, list[str]]
+) -> Iterator[tuple[str, str]]:
+    """What the machine must be told, so that its account may do this and nothing else: what kind it is, and the text."""
+    user = login.username if login else ""
+    if guests.PROXMOX in told:
+        yield "proxmox", pve.rights(user, [part.partition(" ")[0] for part in told[guests.PROXMOX]][:MOST])
+    if way == "winrm":
+        yield "windows", cim.rights(user if cim.LOGIN.fullmatch(user) else USUAL, names, guests.HYPERV in told)
+    elif way == "ssh" or not told:
+        yield (
+            "linux",
+            orders.sudoers(user if USER.fullmatch(user) else USUAL, [name for name in names if "$" not in name]),
+        )

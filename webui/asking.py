@@ -81,6 +81,9 @@ def _order(session: Any, host: Host, typed: Mapping[str, str]) -> tuple[str, dic
     kind, _, about = typed.get("do", "").partition(":")
     if kind in SERVICE:
         return kind, {"service": about}
+    if kind == "vm.restart":
+        number, _, guest = about.partition(":")
+        return kind, {"hypervisor": int(number) if number.isascii() and number.isdigit() and len(number) < 9 else None, "guest": guest}  # fmt: skip
     if kind == "runbook.run":
         book = session.get(Runbook, int(about)) if about.isascii() and about.isdigit() and len(about) < 9 else None
         if book is None:
@@ -97,14 +100,22 @@ def _parameters(book: Runbook) -> tuple[Parameter, ...]:
 
 
 def offers(host: Host) -> list[tuple[str, str]]:
-    """What can be asked for at a machine: (value, words). None without a login for it, and a way there."""
+    """What can be asked for at a machine: (value, words). None without a login for it and a way there, or a hypervisor's."""
     session = store.session()
-    if host.action_credential_id is None or approving.way(session, host) is None:
-        return []
+    check = approving.way(session, host)
+    above = [
+        (f"vm.restart:{one.id}:{one.guest}", doings.order("vm.restart", {"guest": one.guest}))
+        for one in approving.hypervisors(session, host)
+        if one.place["login"] is not None
+    ]
+    if host.action_credential_id is None or check is None:
+        return above
     found = [("host.restart", doings.order("host.restart", {}))]
     for name in abilities.services(host):
         found += [(f"{kind}:{name}", doings.order(kind, {"service": name})) for kind in SERVICE]
-    return found + [(f"runbook.run:{book.id}", doings.order("runbook.run", {}, book.name)) for book in runbooks(host)]
+    books = runbooks(host) if check.kind == "ssh" else []
+    found += above
+    return found + [(f"runbook.run:{book.id}", doings.order("runbook.run", {}, book.name)) for book in books]
 
 
 def runbooks(host: Host) -> list[Runbook]:

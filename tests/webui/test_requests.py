@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from domain.actions import ActionRule, HostService, Request, Runbook
 from domain.approving import digest
+from domain.clock import now
 from domain.inventory import Check, Credential, Division, Host, Membership, Person
+from domain.records import FactSeen
 from tests.webui.cast import Visitor
 from tests.webui.test_matrix import enter
 
@@ -227,3 +229,52 @@ def test_what_waits_is_counted_for_whoever_may_answer(office: Office, session: S
     asked(office, session)
     assert 'class="count">1<' in office["one"].get("/").text
     assert 'class="count">' not in office["pic"].get("/").text
+
+
+def test_a_windows_machine_is_told_what_its_account_needs(office: Office, session: Session) -> None:
+    page = f"/machines/{office.host.id}/actions"
+    assert "NOPASSWD" in office["admin"].get(page).text
+    session.query(Check).update({"kind": "winrm"})
+    session.query(HostService).update({"name": "MSSQL$SHOP"})
+    session.commit()
+    told = office["admin"].get(page).text
+    assert "NOPASSWD" not in told
+    for words in ("pantau-act", "MSSQL$SHOP", "CCLCSWRPWPLORC", "ShutdownPrivilege", "In an elevated PowerShell"):
+        assert words in told, words
+    asked = office["pic"].get(f"{page}/new").text
+    assert "Restart the service MSSQL$SHOP" in asked
+    session.query(Credential).update({"username": "a'; Remove-Item C:\\ #"})
+    session.commit()
+    text = office["admin"].get(page).text.split("<pre")[1].split("</pre>")[0]
+    assert "Remove-Item" not in text
+    assert "pantau-act" in text
+
+
+def test_a_guest_is_asked_for_on_its_own_page_by_who_does_not_see_the_hypervisor(
+    office: Office, session: Session
+) -> None:
+    login = Credential(name="guests", kind="password", username="pantau@pve!restart", sealed=b"", seal_id="2/x")
+    session.add(login)
+    session.flush()
+    above = Host(name="pve1", address="10.9.8.1", action_credential_id=login.id)
+    session.add(above)
+    session.flush()
+    check = Check(host_id=above.id, kind="proxmox", name="Proxmox")
+    session.add(check)
+    session.flush()
+    value = "virtual machine, running, on pve1"
+    session.add(
+        FactSeen(check_id=check.id, name="proxmox.guest", part="101 till", host_id=above.id, value=value, since=now())
+    )
+    office.host.parents.append(above)
+    office.host.action_credential_id = None
+    session.commit()
+    assert office["pic"].get(f"/machines/{above.id}").status_code == 404
+    page = office["pic"].get(f"/machines/{office.host.id}/actions/new").text
+    assert "Restart the guest 101 till by its hypervisor" in page
+    assert "Restart the machine" not in page, "there is no login for the machine itself"
+    request = asked(office, session, do=f"vm.restart:{above.id}:101 till")
+    assert request.params == {"hypervisor": above.id, "guest": "101 till"}
+    told = office["admin"].get(f"/machines/{above.id}/actions").text
+    assert "pveum acl modify /vms/101 --users pantau@pve --roles PantauRestart" in told
+    assert "pveum user token add pantau@pve restart" in told
