@@ -34,7 +34,7 @@ class Hand:
 
     def start(self, order: Order) -> str:
         """The boot id of the kernel: another one is another start of the machine (random(4)). Raises NotDone."""
-        found = self._ask("cat /proc/sys/kernel/random/boot_id")
+        found = self._ask(orders.BOOT)
         if not _BOOT.fullmatch(found):
             raise NotDone("The machine does not tell which start of itself it is, so it could not be shown afterwards.")
         return found
