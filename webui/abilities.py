@@ -114,7 +114,6 @@ def _texts(
     if way == "winrm":
         yield "windows", cim.rights(user if cim.LOGIN.fullmatch(user) else USUAL, names, guests.HYPERV in told)
     elif way == "ssh" or not told:
-        yield (
-            "linux",
-            orders.sudoers(user if USER.fullmatch(user) else USUAL, [name for name in names if "$" not in name]),
-        )
+        units = [name for name in names if "$" not in name]
+        yield "linux", orders.sudoers(user if USER.fullmatch(user) else USUAL, units)
+        yield "gate", orders.gate(units)

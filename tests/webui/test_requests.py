@@ -233,7 +233,9 @@ def test_what_waits_is_counted_for_whoever_may_answer(office: Office, session: S
 
 def test_a_windows_machine_is_told_what_its_account_needs(office: Office, session: Session) -> None:
     page = f"/machines/{office.host.id}/actions"
-    assert "NOPASSWD" in office["admin"].get(page).text
+    linux = office["admin"].get(page).text
+    assert "NOPASSWD" in linux
+    assert "restrict,command=" in linux
     session.query(Check).update({"kind": "winrm"})
     session.query(HostService).update({"name": "MSSQL$SHOP"})
     session.commit()
