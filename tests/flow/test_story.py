@@ -1,6 +1,7 @@
 """A shop does not answer: told, talked over, asked for, agreed to by two, done on a real machine, and shown to everybody.
 
-Four people in four browsers, a whole installation, and a machine behind a cable whose service really hangs. With
+Four people in four browsers, a whole installation, and a machine behind a cable whose page really hangs: a Linux whose service
+is restarted, and a Windows that is started anew. With
 PANTAU_SHOTS=DIRECTORY every step leaves a picture; those in docs/screenshots are made by it.
 """
 
@@ -9,7 +10,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psycopg
@@ -18,8 +23,11 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests import browsers
-from tests.flow.machine import Machine, machine
+from tests.flow.machine import machine
+from tests.flow.yonder import yonder
 from tests.installation import Browser, Installation, installed, until
+from tests.probes.windows import Windows
+from tests.probes.wsman import PASSWORDS, listening
 from webui import passwords
 
 SHOTS = os.environ.get("PANTAU_SHOTS", "")
@@ -31,9 +39,25 @@ PEOPLE = (("budi", "Budi", "pic"), ("sari", "Sari", "approver"), ("joko", "Joko"
 PATIENCE = 90_000
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A machine `shop` with a page on port 8080. `breaks` makes it hang, and nothing but what is asked for helps; `still`
+    says that nothing was done yet, `done` that it was, once."""
+
+    name: str
+    address: str
+    kind: str
+    login: dict[str, object]
+    order: str
+    told: str
+    breaks: Callable[[], None]
+    still: Callable[[], bool]
+    done: Callable[[], bool]
+
+
 @pytest.fixture
-def shop() -> Iterator[Machine]:
-    """A machine whose nginx.service serves a page on port 8080."""
+def linux() -> Iterator[Stage]:
+    """A machine whose nginx.service serves the page."""
     with machine("nginx.service") as there:
         (there.place / "shop").mkdir()
         (there.place / "shop" / "index.html").write_text("Welcome")
@@ -41,11 +65,58 @@ def shop() -> Iterator[Machine]:
         run.write_text(SHOP.format(place=there.place, address=there.address))
         run.chmod(0o755)
         there.do("nginx.service", "start")
-        yield there
+        first = there.pid("nginx.service")
+        assert first is not None
+        yield Stage(
+            "linux", there.address, "ssh", {"username": "root", "private_key": there.key}, "service.restart:nginx.service",
+            "Restart the service nginx.service", lambda: os.kill(first, signal.SIGSTOP),
+            lambda: there.pid("nginx.service") == first and there.sudo == [],
+            lambda: there.pid("nginx.service") not in (None, first) and there.sudo == ["/bin/systemctl restart -- nginx.service"],
+        )  # fmt: skip
 
 
 @pytest.fixture
-def company(shop: Machine) -> Iterator[Installation]:
+def windows() -> Iterator[Stage]:
+    """A machine that is a Windows to whoever speaks WS-Man with it; its page answers again after a new start."""
+    secret = PASSWORDS["pantau-read"]
+    with yonder() as there:
+        system = Windows(stopped=())
+        hangs, before = threading.Event(), system.booted
+
+        class Page(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if hangs.is_set() and system.booted == before:
+                    time.sleep(5)
+                    return
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"Welcome")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer((there.address, 8080), Page, bind_and_activate=False)
+        server.socket.close()
+        server.socket = there.ears(8080)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with listening(system, users={"pantau-act": secret}, ears=there.ears(5985)):
+            yield Stage(
+                "windows", there.address, "winrm", {"username": "pantau-act", "password": secret}, "host.restart",
+                "Restart the machine", hangs.set, lambda: system.done == [],
+                lambda: [method for method, _ in system.done] == ["win32shutdowntracker"] and system.booted > before + 3600,
+            )  # fmt: skip
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(params=["linux", "windows"])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    found: Stage = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def company(stage: Stage) -> Iterator[Installation]:
     """Rina has set it up: a division with three people, and the shop's machine with its logins and its list."""
     with installed(PANTAU_INTERVAL="2") as up:
         until(lambda: up.answers)
@@ -53,13 +124,14 @@ def company(shop: Machine) -> Iterator[Installation]:
         account = {"token": up.token, "name": "Rina", "password": PASSWORD}
         assert rina.post("/setup", account).status_code == 303
         for name in ("looks", "acts"):
-            form = {"name": name, "username": "root", "private_key": shop.key}
-            assert rina.post("/credentials/new", form).status_code == 303
+            assert rina.post("/credentials/new", {"name": name, **stage.login}).status_code == 303
         with psycopg.connect(up.database_url, autocommit=True) as connection:
             people(connection)
-            register(connection, shop)
-        until(lambda: up.query("select 1 from host_key where state = 'pinned'"), 90)
+            register(connection, stage)
+        if stage.kind == "ssh":
+            until(lambda: up.query("select 1 from host_key where state = 'pinned'"), 90)
         until(lambda: up.query("select 1 from track where subject = 'host:' || (select id from host where name = 'shop') and state = 'up'"))  # fmt: skip
+        until(lambda: up.query("select 1 from fact f join host h on h.id = f.host_id where h.name = 'shop' and f.name = 'host.boot.id'"))  # fmt: skip
         yield up
 
 
@@ -78,19 +150,20 @@ def people(connection: psycopg.Connection) -> None:
         )
 
 
-def register(connection: psycopg.Connection, shop: Machine) -> None:
-    """A look by SSH, one at the page, and what may be done."""
+def register(connection: psycopg.Connection, stage: Stage) -> None:
+    """A look with a login, one at the page, and what may be done."""
     connection.execute(
         "insert into host (name, address, division_id, interval_s, attempts, action_credential_id) values"
         " ('shop', %s, (select id from division where name = 'Sales'), 2, 2, (select id from credential where name = 'acts'))",
-        [shop.address],
+        [stage.address],
     )
     connection.execute(
         "insert into host_service (host_id, name) select id, 'nginx.service' from host where name = 'shop'"
     )
     connection.execute(
-        "insert into host_check (host_id, kind, name, options, credential_id, deadline_s) select h.id, 'ssh', 'SSH',"
-        " '{}'::jsonb, c.id, 10 from host h, credential c where h.name = 'shop' and c.name = 'looks'"
+        "insert into host_check (host_id, kind, name, options, credential_id, deadline_s) select h.id, %s, 'Look',"
+        " '{}'::jsonb, c.id, 10 from host h, credential c where h.name = 'shop' and c.name = 'looks'",
+        [stage.kind],
     )
     connection.execute(
         "insert into host_check (host_id, kind, name, options, deadline_s) select id, 'http', 'Shop page',"
@@ -105,6 +178,7 @@ def chromium() -> Iterator[Chromium]:
 
 
 Enter = Callable[..., Page]
+Shot = Callable[[Page, str], None]
 
 
 @pytest.fixture
@@ -134,11 +208,16 @@ def enter(chromium: Chromium, company: Installation) -> Iterator[Enter]:
         context.close()
 
 
-def shot(page: Page, name: str) -> None:
-    """A picture of what is seen, for docs/."""
-    if SHOTS:
-        page.wait_for_timeout(500)
-        page.screenshot(path=str(Path(SHOTS) / f"story-{name}.png"))
+@pytest.fixture
+def shot(stage: Stage) -> Shot:
+    """Takes a picture of what is seen, for docs/."""
+
+    def take(page: Page, name: str) -> None:
+        if SHOTS:
+            page.wait_for_timeout(500)
+            page.screenshot(path=str(Path(SHOTS) / f"{'story' if stage.name == 'linux' else stage.name}-{name}.png"))
+
+    return take
 
 
 def say(page: Page, words: str) -> None:
@@ -147,13 +226,13 @@ def say(page: Page, words: str) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_shop_that_hangs_is_started_anew_by_those_who_may(company: Installation, shop: Machine, enter: Enter) -> None:
+def test_a_shop_that_hangs_is_started_anew_by_those_who_may(
+    company: Installation, stage: Stage, enter: Enter, shot: Shot
+) -> None:
     host, thread = company.query(
         "select h.id, t.id from host h join thread t on t.host_id = h.id where h.name = 'shop'"
     )[0]
-    hung = shop.pid("nginx.service")
-    assert hung is not None
-    os.kill(hung, signal.SIGSTOP)
+    stage.breaks()
 
     # The trouble is seen on a phone.
     budi = enter("budi", 390, 844)
@@ -175,7 +254,7 @@ def test_a_shop_that_hangs_is_started_anew_by_those_who_may(company: Installatio
     # It is asked for.
     budi.goto(f"/machines/{host}")
     budi.get_by_role("link", name="Ask for a restart").click()
-    budi.select_option("#do", "service.restart:nginx.service")
+    budi.select_option("#do", stage.order)
     budi.fill("#reason", "The shop does not answer, its web server hangs.")
     expect(budi.locator(".rule:visible")).to_have_count(1)
     shot(budi, "3-asking")
@@ -189,12 +268,12 @@ def test_a_shop_that_hangs_is_started_anew_by_those_who_may(company: Installatio
     sari = enter("sari", 390, 844)
     sari.goto("/requests")
     expect(sari.get_by_role("heading", name="Waiting for your answer")).to_be_visible()
-    sari.get_by_role("link", name="Restart the service nginx.service").first.click()
+    sari.get_by_role("link", name=stage.told).first.click()
     shot(sari, "5-manager")
     sari.get_by_role("button", name="Agree").click()
     expect(sari.get_by_text("Your answer counts.")).to_be_visible()
     assert company.query("select state from request where id = %s", [request]) == [("waiting",)]
-    assert shop.pid("nginx.service") == hung and shop.sudo == []
+    assert stage.still()
     joko = enter("joko")
     joko.goto(f"/requests/{request}")
     joko.get_by_role("button", name="Agree").click()
@@ -206,15 +285,14 @@ def test_a_shop_that_hangs_is_started_anew_by_those_who_may(company: Installatio
     expect(joko.locator("[data-live=head]")).to_contain_text("Done", timeout=PATIENCE)
     expect(budi.locator("[data-live=head]")).to_contain_text("Done", timeout=PATIENCE)
     shot(joko, "6-done")
-    assert shop.sudo == ["/bin/systemctl restart -- nginx.service"]
-    assert shop.pid("nginx.service") not in (None, hung)
+    assert stage.done()
 
     # The machine is well, the incident is over, and the thread tells it all.
     until(lambda: company.query("select 1 from incident where host_id = %s and closed_at is not null", [host]), 120)
     assert company.query("select 1 from incident where host_id = %s and closed_at is null", [host]) == []
     budi.goto(f"/chat/{thread}")
     told = budi.locator("#messages, [data-live], main").first
-    for words in ("Incident", "the shop does not answer", "Budi", "Sari", "Joko", "nginx.service", "is well again"):
+    for words in ("Incident", "the shop does not answer", "Budi", "Sari", "Joko", stage.told, "is well again"):
         expect(told).to_contain_text(words)
     shot(budi, "7-thread")
     shot(rina, "8-thread-desk")
