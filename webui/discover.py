@@ -177,13 +177,15 @@ def ask(found: addresses.Pasted, rate: float, trace: bool, credentials: set[int]
     return row
 
 
-def end(discovery: Discovery) -> None:
-    """Look no further; what was found stays. The caller commits."""
-    if discovery.done_at is None and discovery.stop_at is None:
-        discovery.stop_at = now()
-        if discovery.beat_at is None:  # nobody has begun: nobody needs to end it
-            discovery.done_at = now()
-        audited.note("discovery.stopped", f"discovery:{discovery.id}")
+def end(discovery: Discovery) -> bool:
+    """Look no further; what was found stays. Whether it was going on. The caller commits."""
+    if discovery.done_at is not None or discovery.stop_at is not None:
+        return False
+    discovery.stop_at = now()
+    if discovery.beat_at is None:  # nobody has begun: nobody needs to end it
+        discovery.done_at = now()
+    audited.note("discovery.stopped", f"discovery:{discovery.id}")
+    return True
 
 
 def _page(discovery: Discovery, rows: list[Row], wrong: str) -> str:

@@ -393,6 +393,11 @@ class Defaults(Part):
     thresholds: tuple[Limit, ...] = ()
 
 
+def _time(seconds: float) -> timedelta:
+    """Some seconds; more than any window has are as many as the calendar refuses with its own sentence."""
+    return timedelta(seconds=min(seconds, 2 * calendar.LONGEST_ONCE.total_seconds()))
+
+
 class Repeated(Part):
     """Maintenance that comes again, weekly or by cron; flexible with `lasts`. Known by its name and what it is for."""
 
@@ -420,8 +425,8 @@ class Repeated(Part):
 
     def rule(self) -> Rule:
         """When it is on. Raises ValueError with a sentence."""
-        lasts = None if self.lasts is None else timedelta(seconds=self.lasts)
-        duration = timedelta(seconds=self.duration)
+        lasts = None if self.lasts is None else _time(self.lasts)
+        duration = _time(self.duration)
         if self.expression:
             return calendar.cron(self.expression, duration, zone=self.zone, lasts=lasts)
         return calendar.weekly(self.weekdays, self.at, duration, zone=self.zone, lasts=lasts)

@@ -431,6 +431,7 @@ def test_maintenance_goes_by_pruning_only_and_what_happens_once_is_left_alone(ha
         (("group: servers", "group: servers, everything: true"), "exactly one host"),
         (("0 22 * * 6L", "0 25 * * 6"), "cron does not understand the hour"),
         (("duration: 5m", "duration: 2d"), "never end"),
+        (("duration: 5m", "duration: 100000000000000"), "between a minute and 31 days"),
         (("zone: UTC", "zone: Mars/Olympus"), "no time zone"),
         (("at: '22:00', ", ""), "no time of day"),
         (("weekdays: [sat, sun], at: '22:00'", "duration_: 1h"), "duration_"),

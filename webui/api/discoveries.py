@@ -14,7 +14,7 @@ from domain.requests import Discovery as Row
 from domain.requests import Found as FoundRow
 from domain.rights import Right
 from webui import access, addresses, discover, store
-from webui.api.layer import Asked, Routes, grave
+from webui.api.layer import Asked, Routes, grave, only_tried
 from webui.api.problems import Refusal, Wrong
 from webui.api.shapes import Line, Model
 
@@ -78,7 +78,8 @@ def show(discovery_id: str) -> Discovery:
 def stop(discovery_id: str) -> Discovery:
     """Stop looking; what was found stays."""
     row = _row(discovery_id)
-    discover.end(row)
+    if not discover.end(row):
+        only_tried()
     return _discovery(row)
 
 

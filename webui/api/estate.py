@@ -55,9 +55,9 @@ def apply(query: How, body: Document) -> Applied:
     only_look = query.dry_run != "no"
     session = store.session()
     lines = list(documents.apply(session, body, _seal, prune=query.prune == "yes", local=False))
-    if only_look:
+    if only_look or not lines:
         only_tried()
-    elif lines:
+    else:
         audited.note("apply.done", changes=len(lines))
     return Applied(dry_run=only_look, changes=lines)
 
