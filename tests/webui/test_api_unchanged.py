@@ -26,6 +26,7 @@ def test_what_is_so_already_is_answered_and_leaves_no_row(
     assert (same.status_code, same.get_json()) == (200, group)
     assert hers.patch("/machines/1", {}).status_code == 200
     assert hers.post("/deliveries/again", {"dead": True}, Idempotency_Key="l").get_json() == {"count": 0}
+    assert hers.ask("PUT", "/machines/1/services", {"services": []}, Idempotency_Key="p").status_code == 200
     assert hers.post("/estate", {"version": 1}, Idempotency_Key="m").get_json()["changes"] == []
     session.expire_all()
     assert session.scalar(select(func.count()).select_from(Audit)) == before

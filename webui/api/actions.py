@@ -16,7 +16,7 @@ from domain.inventory import Host
 from domain.orders import SERVICE
 from domain.rights import Right
 from webui import abilities, access, approvals, doings, impact, store
-from webui.api.layer import Made, Routes
+from webui.api.layer import Made, Routes, only_tried
 from webui.api.problems import Refusal
 from webui.api.shapes import Id, Line, Model, Named, Page, Paged, Words, after, page
 
@@ -171,6 +171,8 @@ def allow(host_id: int, body: Services) -> Services:
     for at, name in enumerate(body.services):
         if not SERVICE.fullmatch(name):
             raise Refusal(422, f"'{name[:60]}' is no name of a service.", pointer=f"#/services/{at}")
+    if set(abilities.services(host)) == set(body.services):
+        only_tried()
     abilities.allow(host, body.services)
     return Services(services=sorted(set(body.services)))
 
