@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from config.vault import Opener, VaultError
 from domain import approving, calendar, guests
 from domain.actions import Request, Runbook
+from domain.approving import Denied
 from domain.clock import now
 from domain.inventory import Check, Credential, Host, HostKey, Person, Window, host_parent
 from domain.orders import INTERRUPTING
@@ -178,10 +179,12 @@ class Actions:
         ordered = [values[one["name"]] for one in book.parameters] if book else []
         order = Order(request.kind, about, _note(session, request))
         asked = acting.begun((approving.clock(session) - request.made_at).total_seconds())
-        return _Job(
+        job = _Job(
             request.id, host.id, order, boot, asked, self._way(session, there, check, login), book.script if book else "",
             tuple(ordered), float(book.deadline_s) if book else COMMAND,
         )  # fmt: skip
+        _still_bound(session, request)
+        return job
 
     def _way(self, session: Session, host: Host, check: Check, login: Credential) -> Way:
         keys: dict[int, list[str]] = {}
@@ -400,6 +403,16 @@ def _note(session: Session, request: Request) -> str:
     rows = session.execute(select(Person.name).where(Person.id.in_(said or [request.made_by or 0])).order_by(Person.id))
     names = ", ".join(name for (name,) in rows)
     return f"Pantau, request {request.id}, {'agreed' if said else 'asked'} by {names or 'nobody known'}"
+
+
+def _still_bound(session: Session, request: Request) -> None:
+    """Raises where what was just read is not what was agreed to: it may have been changed since the claim."""
+    try:
+        now_bound = approving.order(session, request.host, request.kind, request.params)[1]
+    except Denied as error:
+        raise _Ended("cancelled", code=error.code, **error.about) from None
+    if now_bound != request.bound:
+        raise _Ended("cancelled", code="changed")
 
 
 def our_name(name: str) -> bool:

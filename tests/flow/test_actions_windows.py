@@ -221,9 +221,15 @@ def test_a_machine_that_was_restarted_meanwhile_is_left_alone(court: Court, wind
     assert not done(windows)
 
 
-def test_a_runbook_is_not_run_there_and_basic_never_leaves_over_http(
-    court: Court, windows: Listener, place: Path
+def test_another_way_than_the_one_agreed_to_is_not_gone_and_basic_never_leaves_over_http(
+    court: Court, there: Yonder, windows: Listener, place: Path
 ) -> None:
+    request, actions = agreed(court, kind="service.stop", **SPOOLER), hands(court, place)
+    assert court.claim(actions.run) == request
+    court.ask_database("update host set address = '192.0.2.7'")
+    actions.carry_out(request)
+    assert ended(court, request) == ("cancelled", "changed"), "changed between the claim and the look"
+    court.ask_database("update host set address = %s", there.address)
     request = agreed(court, kind="service.stop", **SPOOLER)
     court.ask_database('update host_check set options = \'{"login": "basic", "tls": "http"}\'')
     serve(hands(court, place))
@@ -314,6 +320,7 @@ def test_killed_at_any_moment_no_order_leaves_twice(court: Court, windows: Liste
         windows.machine.done.clear()
         windows.log.clear()
         windows.troubles = {slow: "wait:5"} if slow else {}
+        booted = windows.machine.booted
         request = kill_at(
             court, place, moment, hands(court, place), host=host, kind=kind,
             **({} if kind == "host.restart" else SPOOLER),
@@ -326,8 +333,9 @@ def test_killed_at_any_moment_no_order_leaves_twice(court: Court, windows: Liste
             assert orders in ([], [stop])
         elif found.state == "unknown":
             assert found.outcome["code"] == "cut_off"
-            assert orders != [stop]
         else:
             assert found.state == "done"
         if slow and possible != [[]]:
             assert found.state == "unknown", (turn, found.state)
+        if kind == "host.restart":
+            until(lambda booted=booted: windows.machine.booted != booted and not windows.away.is_set())
