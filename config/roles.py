@@ -56,10 +56,24 @@ TALKED = {
 KEPT = "select, insert, update"
 DONE = {
     "web": {"request": KEPT, "vote": ADD, "step": ADD, "summons": KEPT},
-    "poller": {"request": "select, update", "vote": READ, "step": ADD, "summons": KEPT},
+    "poller": {"request": KEPT, "vote": ADD, "step": ADD, "summons": KEPT},
     "notifier": {"request": READ, "summons": "select, update"},
 }
 """What is done to machines. Nobody takes back what they said, and no request is ever thrown away by a page."""
+UNATTENDED = {
+    "web": {
+        **dict.fromkeys(("mandate", "schedule", "remedy", "consent"), "select, insert, update, delete"),
+        "schedule_run": "select, insert, update", "firing": READ, "letter": "select, insert, delete",
+    },
+    "poller": {
+        "mandate": READ, "schedule": "select, update", "remedy": READ, "consent": READ, "schedule_run": WRITE,
+        "firing": WRITE, "letter": ADD,
+    },
+    "notifier": {
+        **dict.fromkeys(("mandate", "schedule", "schedule_run", "remedy", "firing"), READ), "letter": "select, update, delete",
+    },
+}
+"""What happens by itself: people say what, the poller alone does it."""
 HIDDEN = {
     "web": {"credential": "sealed", "channel": "sealed", "look": "sealed", "trial": "sealed", "route": "sealed"},
     "poller": {"person": "password_hash", "channel": "sealed", "trial": "sealed", "route": "sealed"},
@@ -75,6 +89,7 @@ MAY: Mapping[str, Mapping[str, str]] = {
         "audit": ADD,
         **TALKED["web"],
         **DONE["web"],
+        **UNATTENDED["web"],
     },
     "poller": {
         **dict.fromkeys((*EDITED, "membership", "person", "setting", "alembic_version"), READ),
@@ -90,6 +105,7 @@ MAY: Mapping[str, Mapping[str, str]] = {
         "maintenance_window": ADD,
         **TALKED["poller"],
         **DONE["poller"],
+        **UNATTENDED["poller"],
     },
     "notifier": {
         **dict.fromkeys((*EDITED, *RECORDED, *PARTED, "membership", "person", "alembic_version"), READ),
@@ -99,6 +115,7 @@ MAY: Mapping[str, Mapping[str, str]] = {
         "audit": "insert",
         **TALKED["notifier"],
         **DONE["notifier"],
+        **UNATTENDED["notifier"],
     },
     "reader": {},
 }

@@ -58,27 +58,29 @@ def may(someone: Person, right: Right, division_id: int | None) -> bool:
     )
 
 
-def _local(someone: Person, by: str, division_id: int | None) -> bool:
+def local(someone: Person, by: str, division_id: int | None) -> bool:
+    """Whether somebody who may agree is of the division itself."""
     return any(
-        one.division_id == division_id and any(right in rights.OF[one.role] for right in _rights(by))
+        one.division_id == division_id and any(right in rights.OF[one.role] for right in rights_of(by))
         for one in someone.memberships
     )
 
 
-def _rights(by: str) -> tuple[Right, ...]:
+def rights_of(by: str) -> tuple[Right, ...]:
+    """The rights of which each lets its holder agree."""
     return (Right.APPROVE,) if by == "approvers" else (Right.APPROVE, Right.EDIT)
 
 
 def may_agree(someone: Person, request: Request) -> bool:
     """Whether this person's agreement would count: the right role, and not the one who asked."""
     return someone.id != request.made_by and any(
-        may(someone, right, request.host.division_id) for right in _rights(request.by)
+        may(someone, right, request.host.division_id) for right in rights_of(request.by)
     )
 
 
 def agreeing(by: str, division_id: int | None) -> ColumnElement[bool]:
     """Who may agree at machines of a division, as a condition on Person."""
-    wanted = _rights(by)
+    wanted = rights_of(by)
     roles = [role for role in rights.EVERYWHERE if rights.OF[role] & set(wanted)]
     local = [role for role in rights.LOCAL if rights.OF[role] & set(wanted)]
     member = select(Membership.person_id).where(Membership.division_id == division_id, Membership.role.in_(local))
@@ -254,19 +256,9 @@ def ask(
     session.execute(select(Host.id).where(Host.id == host.id).with_for_update(key_share=True))
     if client and (known := _by_client(session, someone, client)) is not None:
         return known
-    kept, bound = order(session, host, kind, params)
-    if host.action_credential_id is None and kind != "vm.restart":
-        raise Denied("login")
-    rule = rule_for(session, host, kind)
-    if not rule.allow and not glass:
-        raise Denied("rule")
+    kept, bound, rule, now = _ready(session, host, kind, params, glass=glass)
     if alone and not (rule.alone and may(someone, Right.EDIT, host.division_id)):
         raise Denied("alone")
-    busy = session.scalar(select(Request.id).where(Request.host_id == host.id, Request.state.in_(OPEN)).limit(1))
-    if busy is not None:
-        raise Denied("open", request=busy)
-    now = clock(session)
-    _quiet(session, host, kind, kept, now)
     alone = alone or glass
     needs = 0 if alone else rule.needs + (EXTRA if _crowded(session, host, kind, now) else 0)
     local = 0 if alone or host.division_id is None else min(rule.local, needs)
@@ -290,6 +282,62 @@ def ask(
     return request
 
 
+def unattended(
+    session: Session,
+    someone: Person,
+    host: Host,
+    kind: str,
+    params: Mapping[str, Any],
+    reason: str,
+    agreed: Iterable[tuple[int, datetime]],
+    incident_id: int | None = None,
+) -> Request:
+    """A request that `agreed` have agreed to beforehand (domain/mandates.py), and that is approved at once. Raises Denied.
+
+    `standing` where these do not suffice as things are now; who may still agree is looked at once more at the claim.
+    """
+    if not may(someone, Right.ASK, host.division_id):
+        raise Denied("requester")
+    session.execute(select(Host.id).where(Host.id == host.id).with_for_update(key_share=True))
+    kept, bound, rule, now = _ready(session, host, kind, params)
+    crowded = _crowded(session, host, kind, now)
+    needs = rule.needs + (EXTRA if crowded else 0)
+    request = Request(
+        host=host, kind=kind, params=kept, bound=bound, reason=reason, made_by=someone.id, made_at=now, needs=needs,
+        local=0 if host.division_id is None else min(rule.local, needs), by=rule.by, state="approved", approved_at=now,
+        expires_at=now + timedelta(seconds=rule.expires_s), incident_id=incident_id,
+        impact={"unattended": True, **({"crowded": True} if crowded else {})},
+    )  # fmt: skip
+    session.add(request)
+    session.flush()
+    session.add_all([Vote(request_id=request.id, person_id=one, agrees=True, at=at) for one, at in agreed])
+    session.flush()
+    session.expire(request, ["votes"])
+    if not tally(session, request).reached:
+        raise Denied("standing")
+    _mark(session, request, "unattended", someone, reason=reason)
+    wake(session)
+    return request
+
+
+def _ready(
+    session: Session, host: Host, kind: str, params: Mapping[str, Any], *, glass: bool = False
+) -> tuple[dict[str, Any], str, Rule, datetime]:
+    """The order as it is kept, what an agreement is bound to, the rule and the moment. Raises Denied."""
+    kept, bound = order(session, host, kind, params)
+    if host.action_credential_id is None and kind != "vm.restart":
+        raise Denied("login")
+    rule = rule_for(session, host, kind)
+    if not rule.allow and not glass:
+        raise Denied("rule")
+    busy = session.scalar(select(Request.id).where(Request.host_id == host.id, Request.state.in_(OPEN)).limit(1))
+    if busy is not None:
+        raise Denied("open", request=busy)
+    now = clock(session)
+    _quiet(session, host, kind, kept, now)
+    return kept, bound, rule, now
+
+
 def _by_client(session: Session, someone: Person, client: str) -> Request | None:
     return session.scalar(select(Request).where(Request.made_by == someone.id, Request.client == client))
 
@@ -300,7 +348,7 @@ def _enough(session: Session, request: Request, asker: Person) -> None:
     people = [
         one for one in session.scalars(select(Person).where(agreeing(request.by, division))) if one.id != asker.id
     ]
-    near = sum(_local(one, request.by, division) for one in people)
+    near = sum(local(one, request.by, division) for one in people)
     if len(people) < request.needs or near < request.local:
         raise Denied("too_few", there=len(people), needs=request.needs, near=near, local=request.local)
 
@@ -371,7 +419,7 @@ def tally(session: Session, request: Request) -> Standing:
     votes = [
         quorum.Vote(
             vote.person_id, vote.agrees, may_agree(people[vote.person_id], request),
-            _local(people[vote.person_id], request.by, division),
+            local(people[vote.person_id], request.by, division),
         )
         for vote in request.votes
     ]  # fmt: skip

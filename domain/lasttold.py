@@ -25,7 +25,7 @@ STATES = {
     "uplink_lost": "lost",
     "check_problem": "unknown",
 }
-LETTERS = frozenset({"mention", "request"})
+LETTERS = frozenset({"mention", "request", "job"})
 """What is said to one person and leaves nothing standing: each is told, whatever was told before."""
 WELL = frozenset({"recovery", "poller_back", "uplink_back"}) | LETTERS
 UNWANTED = "recoveries are not wanted here"

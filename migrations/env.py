@@ -10,6 +10,7 @@ import domain.deliveries
 import domain.heard
 import domain.identity
 import domain.inventory
+import domain.jobs
 import domain.recipients
 import domain.records
 import domain.requests

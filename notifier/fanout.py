@@ -64,17 +64,25 @@ class _Fan:
             "select host_id, group_id from host_in_group where host_id = any(%s)", [list(set(hosts))]
         ).fetchall():
             self._groups[row["host_id"]].add(row["group_id"])
+        self._mail: set[int] = set()
         self._of: dict[int, list[int]] = defaultdict(list)
         for row in cursor.execute(
-            "select r.id, r.person_id from route r join channel c on c.id = r.channel_id"  # noqa: S608 - our own words
+            "select r.id, r.person_id, c.kind from route r join channel c on c.id = r.channel_id"  # noqa: S608 - our own words
             f" join person p on p.id = r.person_id where {USABLE} order by r.id"
         ).fetchall():
             self._of[row["person_id"]].append(row["id"])
+            if row["kind"] == "email":
+                self._mail.add(row["id"])
         self._deliveries: list[tuple[int, int, int]] = []
         self._told: dict[str, set[int]] = defaultdict(set)  # routes told of a subject in this very transaction
 
     def notice(self, row: Row) -> None:
         """Whom it goes to at once, and the later rungs of its ladder."""
+        if row["kind"] == "job" and row["state"] == "report":  # it is read, not glanced at
+            self._add(
+                row["id"], row["subject"], [], [one for one in self._of[row["person_id"]] if one in self._mail], 0
+            )
+            return
         if row["person_id"] is not None:
             self._add(row["id"], row["subject"], [row["person_id"]], [], 0)
             return

@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from domain.audience import severity_of
 from domain.lasttold import LETTERS, stands
-from notifier import calls
+from notifier import calls, errands
 from notifier.channels.base import Action, Fact, Message, Place, Severity
 from notifier.speech import Speech
 from notifier.story import BEHIND, Story
@@ -114,6 +114,8 @@ def _severity(story: Story) -> Severity:
     standing = stands(story.kind, story.state)
     if story.asked is not None:
         return calls.severity(story.asked, story.state)
+    if story.errand is not None and story.kind == "job":
+        return errands.severity(story.state)
     if story.kind in LETTERS:
         return "info"
     if not standing:
@@ -124,6 +126,8 @@ def _severity(story: Story) -> Severity:
 def _name(story: Story, speech: Speech) -> str:
     if story.name:
         return story.name
+    if story.errand is not None:
+        return speech.gettext("The job “%(name)s”", name=story.errand.name)
     return speech.gettext("Pantau itself") if story.host is None else speech.gettext("a machine that is gone")
 
 
@@ -151,6 +155,12 @@ def _title(story: Story, speech: Speech) -> str:
     match story.kind:
         case "request":
             return calls.title(story.asked, story.state, name, speech) if story.asked else name
+        case "job":
+            return errands.title(story.errand, story.state, speech) if story.errand else name
+        case "problem" if story.errand:
+            return errands.title(story.errand, "failed", speech)
+        case "recovery" if story.errand:
+            return speech.gettext("%(what)s works again", what=name)
         case "mention":
             return speech.gettext("%(who)s names you in the chat", who=story.said.author if story.said else "?")
         case "poller_silent":
@@ -185,6 +195,8 @@ def _title(story: Story, speech: Speech) -> str:
 def _text(story: Story, speech: Speech, now: datetime) -> str:
     if story.asked is not None:
         return calls.text(story.asked, story.state, speech)
+    if story.errand is not None and story.kind == "job":
+        return errands.text(story.errand, story.state, speech)
     if story.kind in LETTERS:
         return story.said.text if story.said else ""
     lasted = speech.span((now - story.since).total_seconds())
@@ -230,6 +242,8 @@ def _cause(story: Story, speech: Speech) -> str:
 
 
 def _facts(story: Story, speech: Speech, now: datetime) -> list[Fact]:
+    if story.errand is not None and story.kind == "job":
+        return errands.facts(story.errand, story.state, speech)
     if story.kind in LETTERS:
         about = Fact(speech.gettext("Machine"), story.name)
         return [fact for fact in (about, Fact(speech.gettext("At"), speech.moment(story.since))) if fact.value]
@@ -311,6 +325,8 @@ def _actions(story: Story, speech: Speech, url: str) -> tuple[Action, ...]:
 def _url(story: Story, reader: Reader) -> str:
     if story.asked is not None:
         return f"{reader.base}/requests/{story.asked.id}"
+    if story.errand is not None:
+        return f"{reader.base}{story.errand.path}"
     if story.said is not None:
         return f"{reader.base}/chat/{story.said.thread}?at={story.said.number}"
     if story.incident is not None:

@@ -27,6 +27,7 @@ from domain.lasttold import Lately, Marked, Pending, Plan, Taste, plan, stands
 from domain.rights import Right
 from notifier import addresses
 from notifier.channels.base import Message, Sent, Undelivered
+from notifier.errands import reached
 from notifier.hands import DEADLINE, PLACE, Hands
 from notifier.house import reach
 from notifier.queue import Waker
@@ -50,7 +51,8 @@ select d.id, d.state, d.due_at, d.attempts, d.unsure, d.made_at, n.id as notice_
  n.since, n.at, n.incident_id, n.members, i.closed_at is not null as over,
  i.acknowledged_at is not null and i.acknowledged_at > n.at
   and (i.acknowledged_until is null or i.acknowledged_until > now()) as in_hand,
- case when n.kind = 'mention' then r.person_id not in ({HEARD}) else
+ case when n.kind = 'mention' then r.person_id not in ({HEARD})
+ when n.kind = 'job' then not coalesce(({reached("p.id")}), false) else
  p.id is not null and not coalesce({reach(Right.SEE, "h", "p.id")}, false) end as hidden
 from delivery d join notice n on n.id = d.notice_id left join incident i on i.id = n.incident_id
 join route r on r.id = d.route_id left join person p on p.id = r.person_id left join host h on h.id = n.host_id

@@ -26,7 +26,7 @@ from config import database, vault
 from config.settings import Settings
 from config.vault import Sealer
 from domain import clock
-from notifier import addresses, fanout, lookouts, mentions, queue, summonses, trials, watch
+from notifier import addresses, fanout, letters, lookouts, mentions, queue, summonses, trials, watch
 from notifier.channels import catalogue
 from notifier.emergency import Emergency
 from notifier.hands import Hands
@@ -314,6 +314,7 @@ def _turn(pool: ConnectionPool[Connection[Any]], waker: queue.Waker) -> int:
     with pool.connection() as connection:
         mentions.turn(connection)
         summonses.turn(connection)
+        letters.turn(connection)
         return fanout.turn(connection, waker, clock.now())
 
 

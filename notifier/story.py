@@ -9,6 +9,7 @@ from typing import Any
 from psycopg import Cursor
 
 from domain.rights import Right
+from notifier.errands import Errand, errand
 from notifier.house import reach
 
 BEHIND = 30
@@ -101,6 +102,7 @@ class Story:
     parents: tuple[str, ...]
     said: Quote | None = None
     asked: Call | None = None
+    errand: Errand | None = None
 
     @property
     def measure(self) -> str:
@@ -115,10 +117,11 @@ class Story:
 
 def stories(cursor: Cursor[Any], notices: list[int], person: int | None = None) -> list[Story]:
     """What is known of each notice, in their order; of other machines only what `person` may see (None: all)."""
-    return [_story(row) for row in cursor.execute(STORY, {"ids": notices, "most": BEHIND, "person": person}).fetchall()]
+    rows = cursor.execute(STORY, {"ids": notices, "most": BEHIND, "person": person}).fetchall()
+    return [_story(row, errand(cursor, row["kind"], row["subject"])) for row in rows]
 
 
-def _story(row: dict[str, Any]) -> Story:
+def _story(row: dict[str, Any], own: Errand | None) -> Story:
     return Story(
         row["id"], row["kind"], row["subject"], row["state"], row["since"], row["at"], row["outage"],
         row["incident_id"], row["host_id"], row["name"] or "", row["address"] or "", row["check_name"] or "",
@@ -126,7 +129,7 @@ def _story(row: dict[str, Any]) -> Story:
         row["cause"] or "", row["owner"] or "", row["note"] or "", row["closing"] or "", row["runbook"] or "",
         row["behind"] or 0, tuple(row["names"] or ()), tuple(row["parents"] or ()),
         Quote(row["thread_id"], row["number"], row["author"], row["body"]) if row["thread_id"] is not None else None,
-        _call(row) if row["request_id"] is not None else None,
+        _call(row) if row["request_id"] is not None else None, own,
     )  # fmt: skip
 
 

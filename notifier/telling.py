@@ -40,7 +40,7 @@ class Telling:
         ).fetchone()
         thread = f"incident-{first.incident}" if first.incident is not None else ""
         replaces = before["ref"] if before else ""
-        if found:
+        if found and first.errand is None:  # a wording speaks of machines
             try:
                 return word(told, reader, key, clock.now(), (found["title"], found["body"]), replaces, thread)
             except (

@@ -24,6 +24,7 @@ from poller.chores import Chores, Load
 from poller.discovery import Discoveries
 from poller.ears import Ears
 from poller.forecasts import Forecasts
+from poller.jobs import Jobs
 from poller.lanes import Lanes
 from poller.normals import Normals, Ready
 from poller.plan import CheckPlan, HostPlan, Plan, load, maintained
@@ -110,6 +111,7 @@ class _Poller:
             self._url, self._sessions, self._opener, self._lanes, lambda: self._plan, self._sources
         )
         self._actions = Actions(self._sessions, self._opener, self._sources, self._acted)
+        self._jobs = Jobs(self._sessions, settings, searching=lambda: self._loop.call_soon_threadsafe(self._discoveries.serve))  # fmt: skip
         self._ears = Ears(
             self._url, self._lanes.keep, self._look_now,
             place_of(settings.traps) if settings.traps else None, place_of(settings.syslog) if settings.syslog else None,
@@ -121,6 +123,7 @@ class _Poller:
         await self._chores.hourly()
         await self._replan()
         await self._actions.open()
+        await self._jobs.open()
         _log.info("Watching %s, %s.", _many(len(self._plan.hosts), "machine"), _many(len(self._schedule), "round"))
         times = Clock()
         times.every(TICK, self._tick, "tick")
@@ -133,6 +136,7 @@ class _Poller:
         times.every(ASKED, self._ask_references, "references")
         times.every(STANDING, self._standing, "standing")
         times.every(STANDING, self._act, "actions")
+        times.every(STANDING, self._work_unattended, "jobs")
         times.start()
         tasks = [
             asyncio.create_task(self._recorder.run(), name="recorder"),
@@ -148,6 +152,7 @@ class _Poller:
             times.stop()
             self._discoveries.close()
             self._actions.close()
+            self._jobs.close()
             self._ears.close()
             for task in [*tasks[1:], *self._work]:
                 task.cancel()
@@ -195,6 +200,7 @@ class _Poller:
                         await self._answers.serve()
                         self._discoveries.serve()
                         await self._act()
+                        await self._work_unattended()
             await asyncio.sleep(1)
             with contextlib.suppress(psycopg.OperationalError):
                 line = await self._lead()
@@ -250,6 +256,11 @@ class _Poller:
         """Take up what was agreed to, unless PostgreSQL is away: then it waits, or expires."""
         with contextlib.suppress(SQLAlchemyError):
             await self._actions.serve()
+
+    async def _work_unattended(self) -> None:
+        """Begin what is due by itself, unless PostgreSQL is away: then it is late, or missed."""
+        with contextlib.suppress(SQLAlchemyError):
+            await self._jobs.serve()
 
     def _acted(self, host_id: int) -> None:
         """Something was done to a machine (told from any thread): look at all of it."""

@@ -41,6 +41,7 @@ KINDS = {
     "uplink_back": lazy_gettext("own line back"),
     "digest": lazy_gettext("digest"),
     "mention": lazy_gettext("named in the chat"),
+    "job": lazy_gettext("something unattended"),
     "request": lazy_gettext("an action at a machine"),
 }
 """Kinds of notices (domain.routing.NoticeKind) as people call them."""

@@ -11,6 +11,7 @@ from sqlalchemy import CTE, ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from domain.inventory import Check, Host, Person, host_parent
+from domain.jobs import Schedule
 from domain.records import Change, Incident, IncidentEvent, IncidentMember
 from webui.language import gettext, ngettext
 from webui.wording import MEASURES, moment, span, titles, word
@@ -301,7 +302,7 @@ def _cases(
     return [
         Case(
             row,
-            host or gettext("Pantau's own line"),
+            host or _own(session, row.subject),
             subject_name(row.subject, {row.check_id or 0: check or ""}),
             owner or "",
             joined,
@@ -309,6 +310,15 @@ def _cases(
         )
         for row, host, check, owner, joined in rows
     ]
+
+
+def _own(session: Session, subject: str) -> str:
+    """What an incident is about that is about no machine: a job, or our own line."""
+    kind, _, number = subject.partition(":")
+    if kind != "job":
+        return gettext("Pantau's own line")
+    name = session.scalar(select(Schedule.name).where(Schedule.id == int(number)))
+    return gettext("The job “%(name)s”", name=name or f"#{number}")
 
 
 def _under(wholes: Sequence[int]) -> CTE:
