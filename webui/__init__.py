@@ -40,6 +40,7 @@ from webui import (
     hostkeys,
     importing,
     incidents,
+    jobs,
     joints,
     language,
     loadtest,
@@ -48,6 +49,7 @@ from webui import (
     machine,
     machines,
     maintenance,
+    mandating,
     menu,
     metrics,
     outages,
@@ -143,6 +145,8 @@ BLUEPRINTS = (
     actionrules.blueprint,
     runbooks.blueprint,
     approvals.blueprint,
+    jobs.blueprint,
+    mandating.blueprint,
     heard.blueprint,
 )
 

@@ -24,6 +24,12 @@ SENTENCES: Mapping[str, Any] = {
     "maintenance.begun": lazy_gettext("%(by)s began maintenance for %(lasted)s: %(note)s"),
     "maintenance.planned": lazy_gettext("%(by)s planned maintenance: %(note)s"),
     "maintenance.ended": lazy_gettext("%(by)s ended maintenance: %(note)s"),
+    "remedy.dry": lazy_gettext("“%(name)s” would have acted: %(order)s"),
+    "remedy.not_done": lazy_gettext("“%(name)s” could not act: %(order)s"),
+    "schedule.done": lazy_gettext("“%(name)s” ran by itself and went well"),
+    "schedule.failed": lazy_gettext("“%(name)s” ran by itself and failed"),
+    "schedule.missed": lazy_gettext("“%(name)s” was missed"),
+    "schedule.unknown": lazy_gettext("“%(name)s” ran by itself, and nobody knows how it ended"),
     "telegram.linked": lazy_gettext("%(by)s joined this thread to a Telegram chat: whoever is there reads and writes along"),
     "telegram.parted": lazy_gettext("%(by)s parted this thread from its Telegram chat"),
 }  # fmt: skip
@@ -33,9 +39,16 @@ ACTION = "action."
 PAGES: Mapping[str, tuple[str, str]] = {
     "request": ("approvals.show", "request_id"),
     "incident": ("incidents.show", "incident_id"),
+    "schedule": ("jobs.show", "schedule_id"),
 }
 """Which particular leads to which page, and what the page calls it."""
-ICONS = {"action": "refresh", "incident": "alert-circle", "maintenance": "calendar", "telegram": "messages"}
+ICONS = {
+    "action": "refresh",
+    "incident": "alert-circle",
+    "maintenance": "calendar",
+    "schedule": "refresh",
+    "telegram": "messages",
+}
 LONGEST = 200
 
 

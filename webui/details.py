@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from domain import audit, calendar
 from domain.audit import Audit
 from domain.inventory import Check, Credential, Division, Host, HostGroup, Person, Site, Threshold
+from domain.jobs import Remedy, Schedule
 from domain.options import describe
 from domain.recipients import Channel, Lookout, Policy, Rota
 from domain.table import Table
@@ -30,7 +31,7 @@ from webui.wording import moment, number, span, titles
 LONGEST = 120
 NAMED: Mapping[str, Any] = {
     "channel": Channel, "credential": Credential, "division": Division, "group": HostGroup, "host": Host,
-    "lookout": Lookout, "person": Person, "policy": Policy, "rota": Rota, "site": Site,
+    "lookout": Lookout, "person": Person, "policy": Policy, "remedy": Remedy, "rota": Rota, "schedule": Schedule, "site": Site,
 }  # fmt: skip
 """What has a name of its own, by the word before the colon."""
 HANGS = {"grouping": "group", "membership": "division", "parent": "host"}

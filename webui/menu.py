@@ -22,6 +22,7 @@ PAGES = (
         (
             ("approvals.index", "check", lazy_gettext("Requests"), None),
             ("maintenance.index", "calendar", lazy_gettext("Maintenance"), None),
+            ("jobs.index", "refresh", lazy_gettext("Unattended"), None),
             ("sites.index", "map-pin", lazy_gettext("Sites"), None),
             ("rotas.index", "clock", lazy_gettext("On call"), None),
             ("deliveries.index", "messages", lazy_gettext("What was told"), None),

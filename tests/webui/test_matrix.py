@@ -37,6 +37,7 @@ from domain.inventory import (
     Window,
 )  # fmt: skip
 from domain.inventory import Session as Opened
+from domain.jobs import Mandate, Schedule
 from domain.recipients import Channel, Route
 from domain.records import Incident
 from domain.requests import Discovery, Look, Trial
@@ -111,6 +112,12 @@ def settle(session: Session) -> Town:
             "request_id": Request(
                 host_id=host.id, kind="host.restart", params={}, bound="", reason="x", needs=2, local=1, expires_at=now() + timedelta(days=1)
             ),
+            "schedule_id": Schedule(
+                name=f"restart {name}", kind="action", division_id=division.id, expression="30 2 * * *", zone="Asia/Jakarta",
+                made_by=keeper.id, mandate=Mandate(
+                    division_id=division.id, host_id=host.id, kind="host.restart", params={}, reason="x", condition={}, days=9
+                ),
+            ),
             "portrait": Portrait(person_id=keeper.id, stamp="x", image=b"x"),
         }  # fmt: skip
         session.add_all(rows.values())
@@ -120,6 +127,7 @@ def settle(session: Session) -> Town:
         session.flush()
         made.of[name] = PLAIN | {key: str(row.id) for key, row in rows.items() if key != "portrait"}
         made.of[name] |= {
+            "mandate_id": str(rows["schedule_id"].mandate_id),
             "host_id": str(host.id), "check_id": str(host.checks[0].id), "site_id": str(site.id),
             "division_id": str(division.id), "person_id": str(keeper.id), "threshold_id": str(host.thresholds[0].id),
             "thread_id": str(rows["message_id"].thread_id), "picture_id": str(shot.id),
