@@ -54,7 +54,7 @@ def _time(minute: str, hour: str) -> tuple[str, bool]:
         if minute == "*":
             return gettext("every minute"), False
         if step := _STEP.fullmatch(minute):
-            return ngettext("every minute", "every %(num)s minutes", int(step[1])), False
+            return ngettext("every %(num)s minute", "every %(num)s minutes", int(step[1])), False
         return gettext("every hour at minute %(minutes)s", minutes=minute.replace(",", ", ")), False
     if _NUMBERS.fullmatch(minute) and _NUMBERS.fullmatch(hour):
         times = [(int(one), int(other)) for one in hour.split(",") for other in minute.split(",")]
@@ -62,7 +62,7 @@ def _time(minute: str, hour: str) -> tuple[str, bool]:
             return gettext("at %(times)s", times=_listed([f"{one:02}:{other:02}" for one, other in sorted(set(times))])), True  # fmt: skip
     step = _STEP.fullmatch(hour)
     if step and minute.isdigit():
-        return ngettext("every hour at minute %(minutes)s", "every %(num)s hours at minute %(minutes)s", int(step[1]), minutes=minute), False  # fmt: skip
+        return ngettext("every %(num)s hour at minute %(minutes)s", "every %(num)s hours at minute %(minutes)s", int(step[1]), minutes=minute), False  # fmt: skip
     return gettext("in the hours %(hours)s at the minutes %(minutes)s", hours=hour, minutes=minute), True
 
 

@@ -176,7 +176,7 @@ def test_what_is_typed_is_shown_before_it_is_saved(office: Office) -> None:
     ("text", "english", "indonesian"),
     [
         ("*/15 * * * *", "Every 15 minutes", "Setiap 15 menit"),
-        ("0 22 * * 6L", "At 22:00, on the last Saturday of the month", "Pukul 22:00, pada Sabtu terakhir dalam bulan"),
+        ("0 22 * * 6L", "At 22:00, on the last Saturday of the month", "Pukul 22:00, pada hari Sabtu terakhir dalam bulan"),
         ("0 7,19 1,15 * *", "At 07:00 and 19:00, on day 1 and 15 of the month", "Pukul 07:00 dan 19:00, pada tanggal 1 dan 15"),
         ("0 9 13 * FRI", "At 09:00, on day 13 of the month and on Friday", "Pukul 09:00, pada tanggal 13 dan pada hari Jumat"),
         ("30 */2 * JAN,JUN *", "Every 2 hours at minute 30, in January and June", "Setiap 2 jam pada menit ke-30, di bulan Januari dan Juni"),
