@@ -31,6 +31,7 @@ from domain.inventory import Credential, Host, Person
 from domain.jobs import Mandate, Schedule, ScheduleRun
 from domain.requests import Discovery, Found
 from domain.rights import Right
+from poller import remedies
 from poller.reporting import report
 from probes.limits import clean
 
@@ -84,6 +85,7 @@ class Jobs:
     async def serve(self) -> None:
         """Make the runs that are due, and begin those that wait. Raises SQLAlchemyError when PostgreSQL is away."""
         await asyncio.to_thread(self._within, schedules.plan)
+        await asyncio.to_thread(self._within, remedies.serve)
         while len(self._under_way) < AT_ONCE:
             found = await asyncio.to_thread(self._claim)
             if found is None:

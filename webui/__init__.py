@@ -64,6 +64,7 @@ from webui import (
     push,
     ready,
     registering,
+    remedies,
     rotas,
     routes,
     runbooks,
@@ -147,6 +148,7 @@ BLUEPRINTS = (
     approvals.blueprint,
     jobs.blueprint,
     mandating.blueprint,
+    remedies.blueprint,
     heard.blueprint,
 )
 

@@ -40,12 +40,14 @@ PAGES: Mapping[str, tuple[str, str]] = {
     "request": ("approvals.show", "request_id"),
     "incident": ("incidents.show", "incident_id"),
     "schedule": ("jobs.show", "schedule_id"),
+    "remedy": ("remedies.show", "remedy_id"),
 }
 """Which particular leads to which page, and what the page calls it."""
 ICONS = {
     "action": "refresh",
     "incident": "alert-circle",
     "maintenance": "calendar",
+    "remedy": "heartbeat",
     "schedule": "refresh",
     "telegram": "messages",
 }

@@ -31,6 +31,10 @@ class Draft:
         """Whether something was sent and nothing of it is wrong."""
         return self._typed is not None and not any(field.wrong for field in self._fields.values())
 
+    def fault(self) -> tuple[str, str]:
+        """(name, sentence) of the first field that is wrong; both empty where none is."""
+        return next(((field.name, field.wrong) for field in self._fields.values() if field.wrong), ("", ""))
+
     def text(self, field: Field, longest: int = LONGEST) -> str:
         """One or more lines of text, without the spaces around them."""
         text = self._put(field).strip()

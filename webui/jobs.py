@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from domain import approving, cron, mandates, schedules
-from domain.approving import Denied
 from domain.clock import now
 from domain.cron import Cron, Refused
 from domain.inventory import Credential, Person
@@ -30,6 +27,7 @@ from webui.language import gettext
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 
+Row = TypeVar("Row")
 NEXT = 5
 HISTORY = 50
 STRIP = 20
@@ -78,7 +76,9 @@ def new(kind: str) -> Response | str | tuple[str, int]:
 @access.signed_in
 def preview() -> str:
     """What is being typed, in words, and when it comes next; changes nothing."""
-    return render_template("jobs/preview.html", **_read(request.args))
+    return render_template(
+        "jobs/preview.html", **read(request.args.get("expression", ""), request.args.get("zone", ""))
+    )
 
 
 @blueprint.get("/<int:schedule_id>")
@@ -259,10 +259,10 @@ def _back(row: Schedule) -> Response:
 # ---- the form ----
 
 
-def _read(typed: Mapping[str, str]) -> dict[str, Any]:
-    zone = typed.get("zone", "").strip() or store.settings().zone
+def read(expression: str, zone: str) -> dict[str, Any]:
+    """A cron expression in words, its next moments, and what is wrong with it."""
     try:
-        rule = cron.read(typed.get("expression", ""), zone)
+        rule = cron.read(expression, zone.strip() or store.settings().zone)
     except Refused as error:
         return {"wrong": cronwords.refused(error), "said": "", "coming": ()}
     return {"wrong": "", "said": cronwords.sentence(rule), "coming": cron.coming(rule, now(), NEXT)}
@@ -270,11 +270,43 @@ def _read(typed: Mapping[str, str]) -> dict[str, Any]:
 
 def _work(row: Schedule | None, kind: str) -> Response | str | tuple[str, int]:
     typed = request.form if request.method == "POST" else None
+    built = build(row, kind, typed)
+    if built.saved is not None:
+        if kind == "discovery" and built.grave:
+            proof.demand()
+        store.session().commit()
+        flash(gettext("“%(name)s” is saved.", name=built.saved.name), "good")
+        return redirect(url_for("jobs.show", schedule_id=built.saved.id), 303)
+    draft = built.draft
+    page = render_template(
+        "jobs/form.html", active="jobs.index", row=row, kind=kind, draft=draft, picked=built.picked, people=_readers(kind),
+        stored=_stored(), chosen=_chosen(row, typed), asks=mandating.FIELDS,
+        preview=read(draft["expression"].value, draft["zone"].value), **words(),
+    )  # fmt: skip
+    return page if typed is None or typed.get("preview") == "yes" else (page, 422)
+
+
+@dataclass(frozen=True)
+class Built(Generic[Row]):
+    """A form as it was filled in, and the row where nothing of it was wrong: flushed, and not committed.
+
+    `grave`: a stored login would go where it did not go before.
+    """
+
+    draft: Draft
+    picked: list[Any]
+    saved: Row | None
+    grave: bool = False
+
+
+def build(row: Schedule | None, kind: str, typed: MultiDict[str, str] | None) -> Built[Schedule]:
+    """What was typed, checked and, where nothing of it is wrong, kept."""
     draft = Draft(typed)
     rule = _common(draft, row)
-    picked = _picked(draft, row, typed, kind)
+    picked = _picked(row, typed, kind)
     options: dict[str, Any] = {}
-    mandate, before = None, mandating.snapshot(row.mandate) if row and row.mandate else None
+    before = mandating.snapshot(row.mandate) if row and row.mandate else None
+    known = set(row.options.get("credentials", [])) if row else set()
     if kind == "action":
         mandating.ask(draft, row.mandate if row else None)
     elif kind == "report":
@@ -284,23 +316,20 @@ def _work(row: Schedule | None, kind: str) -> Response | str | tuple[str, int]:
         if draft.good and not picked:
             draft.blame("people", gettext("Choose at least one person who is to read it."))
     elif kind == "discovery":
-        options = _search(draft, row, picked)
+        options = _search(draft, row, picked, typed)
     else:
         keep = draft.number(Field("keep", gettext("How many are kept"), "number", str((row.options if row else {}).get("keep", 7)), gettext("Older ones of this schedule are deleted once a new one is whole."), low=1, high=365, whole=True, required=True))  # fmt: skip
         options = {"keep": int(keep or 7)}
-    if draft.good and rule is not None and request.form.get("preview") != "yes":
-        if kind == "action":
-            mandate = mandating.take(draft, row.mandate if row else None, {"cron": rule.expression, "zone": rule.zone})
-        if draft.good:
-            saved = _save(row, kind, draft, rule, options, mandate, before)
-            if saved is not None:
-                return redirect(url_for("jobs.show", schedule_id=saved.id), 303)
-    page = render_template(
-        "jobs/form.html", active="jobs.index", row=row, kind=kind, draft=draft, picked=picked, people=_readers(kind),
-        stored=_stored(), chosen=_chosen(row, typed), asks=mandating.FIELDS,
-        preview=_read(typed or MultiDict({"expression": draft["expression"].value, "zone": draft["zone"].value})), **words(),
-    )  # fmt: skip
-    return page if typed is None or typed.get("preview") == "yes" else (page, 422)
+    if not draft.good or rule is None or (typed is not None and typed.get("preview") == "yes"):
+        return Built(draft, picked, None)
+    mandate = None
+    if kind == "action":
+        condition = {"cron": rule.expression, "zone": rule.zone}
+        mandate = mandating.take(draft, row.mandate if row else None, condition)
+        if mandate is None:
+            return Built(draft, picked, None)
+    saved = _save(row, kind, draft, rule, options, mandate, before)
+    return Built(draft, picked, saved, bool(set(options.get("credentials", [])) - known))
 
 
 def _common(draft: Draft, row: Schedule | None) -> Cron | None:
@@ -318,13 +347,13 @@ def _common(draft: Draft, row: Schedule | None) -> Cron | None:
         return None
 
 
-def _picked(draft: Draft, row: Schedule | None, typed: Mapping[str, str] | None, kind: str) -> list[int]:
+def _picked(row: Schedule | None, typed: MultiDict[str, str] | None, kind: str) -> list[int]:
     if kind not in ("report", "discovery"):
         return []
     if typed is None:
         return list(row.options.get("people", [])) if row else [access.person().id]
     known = {one.id for one in _readers(kind)}
-    return [int(one) for one in request.form.getlist("people") if one.isdigit() and len(one) < 10 and int(one) in known]
+    return [int(one) for one in typed.getlist("people") if one.isdigit() and len(one) < 10 and int(one) in known]
 
 
 def _readers(kind: str) -> list[Person]:
@@ -340,7 +369,7 @@ def _readers(kind: str) -> list[Person]:
     return [one for one in session.scalars(wanted) if any(approving.may(one, Right.SEE, id) for id in reach)]
 
 
-def _search(draft: Draft, row: Schedule | None, picked: list[int]) -> dict[str, Any]:
+def _search(draft: Draft, row: Schedule | None, picked: list[int], typed: MultiDict[str, str] | None) -> dict[str, Any]:
     told = row.options if row else {}
     text = draft.text(Field("addresses", gettext("Where to look"), "lines", told.get("text", ""), gettext("Networks, ranges, addresses or names, one a line: 10.0.0.0/24, 10.0.0.5-20, db-02."), required=True), 20_000)  # fmt: skip
     rate = draft.number(Field("rate", gettext("Questions a second"), "number", f"{told.get('rate', discover.RATE):g}", gettext("Each ping or port is one; fewer are gentler."), low=discover.SLOWEST, high=discover.FASTEST, required=True))  # fmt: skip
@@ -348,7 +377,7 @@ def _search(draft: Draft, row: Schedule | None, picked: list[int]) -> dict[str, 
     found = addresses.read(text, discover.MOST, discover.SMALLEST_PREFIX)
     if draft.good and (found.wrong or not found.addresses):
         draft.blame("addresses", found.wrong[0] if found.wrong else gettext("Please fill in this field."))
-    chosen = sorted(_chosen(row, request.form if request.method == "POST" else None))
+    chosen = sorted(_chosen(row, typed))
     return {
         "text": text, "addresses": list(found.addresses), "names": found.names, "rate": rate or discover.RATE,
         "trace": trace, "credentials": chosen, "people": picked,
@@ -361,11 +390,11 @@ def _stored() -> list[Credential]:
     return list(store.session().scalars(select(Credential).where(Credential.kind.in_(discover.SNMP_KINDS)).order_by(Credential.name)))  # fmt: skip
 
 
-def _chosen(row: Schedule | None, typed: Mapping[str, str] | None) -> set[int]:
+def _chosen(row: Schedule | None, typed: MultiDict[str, str] | None) -> set[int]:
     """SNMP credentials to ask with."""
     if typed is None:
         return set(row.options.get("credentials", [])) if row else set()
-    ticked = request.form.getlist("snmp")
+    ticked = typed.getlist("snmp")
     return {one.id for one in _stored() if str(one.id) in ticked}
 
 
@@ -375,8 +404,6 @@ def _save(
 ) -> Schedule | None:  # fmt: skip
     """The schedule, kept; None where something speaks against it, which stands in the draft then."""
     session, me = store.session(), access.person()
-    if kind == "discovery" and set(options["credentials"]) - set((row.options if row else {}).get("credentials", [])):
-        proof.demand()
     kept = row or Schedule(kind=kind, made_by=me.id)
     division = mandate.division_id if mandate else int(draft["division_id"].value) if kind == "report" and draft["division_id"].value else None  # fmt: skip
     if kind not in ADMINS and not mandating.theirs(division):
@@ -392,19 +419,4 @@ def _save(
         kept.made_by = me.id
     if again and kept.enabled is not False:
         kept.next_at = schedules.following(kept, now())
-    try:
-        session.add(kept)
-        session.flush()
-        if mandate is not None and not mandating.same(before, mandate):
-            mandates.renew(session, mandate, me)
-        session.commit()
-    except IntegrityError:
-        session.rollback()
-        draft.blame("name", gettext("Another one has this name. Choose another name."))
-        return None
-    except Denied as error:
-        session.rollback()
-        draft.blame("target", jobwords.denied(error))
-        return None
-    flash(gettext("“%(name)s” is saved.", name=kept.name), "good")
-    return kept
+    return kept if mandating.keep(draft, kept, mandate, before) else None

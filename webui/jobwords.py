@@ -55,7 +55,14 @@ ENDS = {
     "machine": lazy_gettext("At %(machine)s it did not go as it should; the machines after it were left alone."),
     "ourselves": lazy_gettext("It failed in Pantau's own code. Please report it."),
 }
+FIRED = {
+    "dry": lazy_gettext("Would have acted"),
+    "asked": lazy_gettext("Acted"),
+    "not_done": lazy_gettext("Could not act"),
+}
+FIRED_BADGES = {"dry": "disabled", "asked": "up", "not_done": "critical"}
 DENIED = {
+    "dry_first": lazy_gettext("It has not shown yet what it would do. Wait for an incident, or say that you are sure."),
     "nowhere": lazy_gettext("There is no machine it is for."),
     "too_many": lazy_gettext("These are too many machines for one approval; it takes at most %(most)s."),
     "changed": lazy_gettext("It was changed meanwhile. Please read it again."),
@@ -68,6 +75,16 @@ def denied(error: Denied) -> str:
     """Why something was not done, and what to do now."""
     words = DENIED.get(error.code)
     return str(words) % error.about if words else doings.not_done(error)
+
+
+def because(detail: Mapping[str, Any]) -> str:
+    """Why a remedy could not act, or whether it might have; empty where there is nothing to say."""
+    code, approval = str(detail.get("code", "")), str(detail.get("approval", ""))
+    if code == "approval" or (approval and approval != "agreed"):
+        return gettext("The standing approval: %(state)s", state=STANDS.get(approval, approval))
+    if code in doings.ENDS:
+        return str(doings.ENDS[code])
+    return denied(Denied(code, **{str(k): v for k, v in detail.items() if k != "code"})) if code else ""
 
 
 def ending(kind: str, outcome: Mapping[str, Any]) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, request, url_for
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 from werkzeug.wrappers import Response
 
-from domain import approving, mandates
+from domain import mandates
 from domain.actions import Runbook
 from domain.approving import LONGEST_REASON, Denied
-from domain.inventory import Division, Host, HostGroup, Person
+from domain.inventory import Division, Host, HostGroup
 from domain.jobs import LONGEST_APPROVAL, Mandate, Remedy, Schedule
 from domain.orders import KINDS
 from domain.rights import Right
@@ -217,8 +218,23 @@ def snapshot(row: Mandate) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def people(division_id: int | None) -> list[Person]:
-    """Whoever may be told of what belongs to a division, as far as this person may know them."""
+def keep(draft: Draft, kept: Schedule | Remedy, mandate: Mandate | None, before: dict[str, Any] | None) -> bool:
+    """Write it down, and have those who must agree asked where it is another than `before`; the caller commits.
+
+    False where something speaks against it, which stands in the draft then.
+    """
     session = store.session()
-    wanted = session.scalars(select(Person).where(Person.active).order_by(Person.name))
-    return [one for one in wanted if approving.may(one, Right.SEE, division_id)]
+    try:
+        session.add(kept)
+        session.flush()
+        if mandate is not None and not same(before, mandate):
+            mandates.renew(session, mandate, access.person())
+    except IntegrityError:
+        session.rollback()
+        draft.blame("name", gettext("Another one has this name. Choose another name."))
+        return False
+    except Denied as error:
+        session.rollback()
+        draft.blame("target", jobwords.denied(error))
+        return False
+    return True

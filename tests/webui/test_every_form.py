@@ -89,6 +89,24 @@ ELSEWHERE = {
         ),
         "walked by tests/webui/test_requests.py and tests/flow/test_approving.py",
     ),
+    **dict.fromkeys(
+        (
+            "jobs.delete",
+            "jobs.edit",
+            "jobs.new",
+            "jobs.pause",
+            "jobs.run",
+            "mandating.agree",
+            "mandating.refuse",
+            "mandating.renew",
+            "remedies.delete",
+            "remedies.edit",
+            "remedies.live",
+            "remedies.new",
+            "remedies.pause",
+        ),
+        "walked by tests/webui/test_jobs_pages.py",
+    ),
     "setup.sweep": "walked by tests/webui/test_setup.py",
 }
 """Endpoints not walked here, and why. All are under the witness of tests/webui/conftest.py wherever they are walked."""

@@ -22,7 +22,7 @@ OWN = {
     "chat.read",
     "chat.remove",
     "chat.say",
-    "api.people_revoke", "approvals.agree", "approvals.cancel", "approvals.refuse", "tokens.make", "tokens.revoke",
+    "api.people_revoke", "approvals.agree", "approvals.cancel", "approvals.refuse", "mandating.agree", "mandating.refuse", "tokens.make", "tokens.revoke",
     "people.logout", "portrait.remove", "profile.details", "profile.password", "profile.picture", "proof.page", "push.subscribe", "push.unsubscribe", "routes.add", "routes.delete", "routes.edit", "routes.index", "routes.test", "routes.verify", "second.add_key", "second.app_page", "second.codes", "second.remove_app", "second.remove_key", "second.rename_key", "sessions.end", "sessions.end_others",
 }  # fmt: skip
 

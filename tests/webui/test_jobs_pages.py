@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from domain import cron
 from domain.inventory import Division, Membership, Person
-from domain.jobs import Letter, Mandate, Schedule, ScheduleRun
+from domain.jobs import Letter, Mandate, Remedy, Schedule, ScheduleRun
 from tests.webui.test_matrix import enter
 from tests.webui.test_requests import Office, office
 from webui import cronwords
@@ -202,3 +203,80 @@ def test_a_stranger_of_another_division_meets_nothing(office: Office, session: S
     assert "Nightly" not in stranger.get("/jobs").text
     answer = stranger.post(f"/mandates/{row.mandate_id}/agree", {"form": "x"}, page="/me")
     assert answer.status_code in (404, 302)
+
+
+REMEDY = {
+    "name": "web is back", "check_kind": "http", "states": ["down", "critical"], "after": "120", "from": "22:00", "to": "06:00",
+    "zone": "Asia/Jakarta", "days": ["0", "4"],
+}  # fmt: skip
+
+
+def test_a_remedy_begins_dry_and_is_turned_live_by_somebody_who_is_sure(office: Office, session: Session) -> None:
+    assert "Nothing is done by itself about trouble" in office["pic"].get("/remedies").text
+    form = {**typed(office), **REMEDY}
+    for wrong, said in (
+        ({"states": []}, "at least one state"),
+        ({"from": "25:00"}, "This is no time of day"),
+        ({"to": ""}, "Fill in both times"),
+        ({"check_kind": "nothing"}, "one of the values offered"),
+        ({"service": "sshd.service"}, "is not among the services"),
+    ):
+        answer = office["pic"].post("/remedies/new", {**form, **wrong})
+        assert answer.status_code == 422 and said in answer.text, (wrong, answer.text)
+    answer = office["pic"].post("/remedies/new", form)
+    assert answer.status_code == 303, answer.text
+    row = session.scalars(select(Remedy)).one()
+    page = f"/remedies/{row.id}"
+    shown = office["viewer"].get(page).text
+    assert "22:00–06:00 (Mon, Fri)" in shown and "Dry: only on paper" in shown and "for 2 min" in shown
+    assert "Have it act" not in shown
+    office["pic"].post(f"{page}/live", {"live": "yes"}, page=page)
+    assert "has not shown yet what it would do" in office["pic"].get(page).text
+    office["pic"].post(f"{page}/live", {"live": "yes", "sure": "yes"}, page=page)
+    session.expire_all()
+    assert row.live
+    assert "Acts" in office["pic"].get("/remedies").text
+    office["pic"].post(f"{page}/edit", {**form, "after": "60"})
+    session.expire_all()
+    assert (row.live, row.after_s) == (False, 60), "changed, it is dry again"
+    office["pic"].post(f"{page}/pause", {}, page=page)
+    session.expire_all()
+    assert not row.enabled
+    office["pic"].post(f"{page}/delete", {}, page=f"{page}/delete")
+    assert session.scalars(select(Mandate)).all() == [] == session.scalars(select(Remedy)).all()
+
+
+def test_programs_set_up_what_people_agree_to(office: Office, session: Session) -> None:
+    def call(who: str, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+        visitor = office[who]
+        token = re.search(r'name="csrf" value="([^"]+)"', visitor.get("/me").text)
+        assert token
+        sent = visitor.client.open(f"/api/v1{path}", method=method, json=body, headers={"X-CSRF-Token": token[1]}, base_url=visitor.base)  # fmt: skip
+        return sent.status_code, sent.get_json(silent=True) or {}
+
+    order = {"machine": office.host.id, "do": "service.restart", "service": "nginx.service", "reason": "It leaks."}
+    plan = {"name": "api", "kind": "action", "expression": "0 3 * * SUN", "order": order}
+    code, told = call("pic", "POST", "/jobs", plan)
+    assert code == 201, told
+    assert (told["words"], told["agreement"]["state"]) == ("At 03:00, on Sunday", "waiting")
+    path = f"/jobs/{told['id']}"
+    assert call("viewer", "POST", f"{path}/run")[0] == 403
+    assert call("pic", "POST", f"{path}/run")[0] == 200
+    assert call("pic", "POST", f"{path}/run")[0] == 409
+    assert call("pic", "GET", f"{path}/runs")[1]["items"][0]["state"] == "waiting"
+    assert call("pic", "POST", f"{path}/pause")[1]["enabled"] is False
+    assert call("pic", "POST", f"{path}/resume")[1]["enabled"] is True
+    code, told = call("pic", "PUT", path, {**plan, "expression": "0 99 * * *"})
+    assert code == 422 and "the hour" in told["detail"], told
+    assert call("pic", "POST", "/jobs", {"name": "b", "kind": "backup", "expression": "@daily"})[0] == 403
+    assert call("admin", "POST", "/jobs", {"name": "b", "kind": "backup", "expression": "@daily"})[0] == 201
+    assert call("pic", "GET", "/jobs/next?expression=@hourly")[1]["words"] == "Every hour at minute 0"
+    treatment = {"name": "cure", "states": ["down"], "from": "22:00", "until": "06:00", "order": order}
+    code, told = call("pic", "POST", "/remedies", treatment)
+    assert code == 201 and told["from"] == "22:00" and told["live"] is False, told
+    cure = f"/remedies/{told['id']}"
+    assert call("pic", "GET", f"{cure}/met")[1] == {"items": [], "next": None}
+    for verb in ("pause", "resume", "dry", "renew"):
+        assert call("pic", "POST", f"{cure}/{verb}")[0] == 200
+    assert call("pic", "DELETE", cure)[0] == call("pic", "DELETE", path)[0] == 204
+    assert session.scalars(select(Mandate)).all() == []

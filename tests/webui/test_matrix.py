@@ -37,7 +37,7 @@ from domain.inventory import (
     Window,
 )  # fmt: skip
 from domain.inventory import Session as Opened
-from domain.jobs import Mandate, Schedule
+from domain.jobs import Mandate, Remedy, Schedule
 from domain.recipients import Channel, Route
 from domain.records import Incident
 from domain.requests import Discovery, Look, Trial
@@ -115,6 +115,12 @@ def settle(session: Session) -> Town:
             "schedule_id": Schedule(
                 name=f"restart {name}", kind="action", division_id=division.id, expression="30 2 * * *", zone="Asia/Jakarta",
                 made_by=keeper.id, mandate=Mandate(
+                    division_id=division.id, host_id=host.id, kind="host.restart", params={}, reason="x", condition={}, days=9
+                ),
+            ),
+            "remedy_id": Remedy(
+                name=f"remedy {name}", division_id=division.id, states=["down"], zone="Asia/Jakarta", made_by=keeper.id,
+                mandate=Mandate(
                     division_id=division.id, host_id=host.id, kind="host.restart", params={}, reason="x", condition={}, days=9
                 ),
             ),

@@ -22,6 +22,7 @@ from webui.api import (
     places,
     talk,
     telling,
+    unattended,
 )
 from webui.api.layer import Operation, Routes
 
@@ -35,6 +36,7 @@ SUBJECTS: tuple[Routes, ...] = (
     limits.routes,
     maintenance.routes,
     actions.routes,
+    unattended.routes,
     places.routes,
     telling.routes,
     discoveries.routes,
