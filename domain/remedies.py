@@ -56,6 +56,8 @@ def turn(session: Session, remedy: Remedy, *, live: bool, sure: bool = False) ->
     """
     if live and not sure and not dry_runs(session, remedy):
         raise Denied("dry_first")
+    if remedy.live is live:
+        return
     remedy.live = live
     remedy.since = approving.clock(session)
     session.flush()

@@ -233,7 +233,7 @@ def _judge(draft: Draft, states: list[str], begin: str, end: str, minutes: tuple
 def _days(row: Remedy | None, typed: Mapping[str, str] | None) -> list[int]:
     if typed is None:
         return list(row.days) if row else []
-    chosen = typed.getlist("days") if isinstance(typed, MultiDict) else []
+    chosen = typed.getlist("weekdays") if isinstance(typed, MultiDict) else []
     found = [day for day in hours.DAYS if str(day) in chosen]
     return [] if len(found) == len(hours.DAYS) else found
 

@@ -207,7 +207,7 @@ def test_a_stranger_of_another_division_meets_nothing(office: Office, session: S
 
 REMEDY = {
     "name": "web is back", "check_kind": "http", "states": ["down", "critical"], "after": "120", "from": "22:00", "to": "06:00",
-    "zone": "Asia/Jakarta", "days": ["0", "4"],
+    "zone": "Asia/Jakarta", "weekdays": ["0", "4"],
 }  # fmt: skip
 
 

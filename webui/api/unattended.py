@@ -396,7 +396,7 @@ def _treated(body: Treatment) -> MultiDict[str, str]:
         "zone": body.zone or store.settings().zone,
     })  # fmt: skip
     typed.setlist("states", list(body.states))
-    typed.setlist("days", [str(one) for one in body.days])
+    typed.setlist("weekdays", [str(one) for one in body.days])
     _order(typed, body.order)
     return typed
 
