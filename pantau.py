@@ -1125,6 +1125,112 @@ def list_maintenance(context: click.Context, as_json: bool) -> None:
             click.echo("No maintenance is running or planned.")
 
 
+# ---- jobs ----
+
+
+@cli.group()
+def jobs() -> None:
+    """What happens unattended by the clock. Set up, and agreed to, on its pages."""
+
+
+@jobs.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_jobs(context: click.Context, as_json: bool) -> None:
+    """Every schedule: when it comes next, and how it went last."""
+    from sqlalchemy import func, select
+
+    from domain.jobs import Schedule, ScheduleRun
+
+    settings = settings_from(context)
+    with open_session(settings) as session:
+        rows = session.scalars(select(Schedule).order_by(func.lower(Schedule.name))).all()
+        for row in rows:
+            ran = select(ScheduleRun).where(ScheduleRun.schedule_id == row.id).order_by(ScheduleRun.due.desc()).limit(1)
+            last = session.scalar(ran)
+            told = {
+                "name": row.name, "kind": row.kind, "expression": row.expression, "zone": row.zone, "enabled": row.enabled,
+                "next": row.next_at.isoformat() if row.next_at else None, "last": last.due.isoformat() if last else None,
+                "state": last.state if last else None,
+            }  # fmt: skip
+            next_ = _local(row.next_at, settings.zone) if row.next_at else "paused" if not row.enabled else "soon"
+            went = f"{last.state} {_local(last.due, settings.zone)}" if last else "never ran"
+            line = json.dumps(told, ensure_ascii=False) if as_json else f"{row.name}  {row.kind}  {row.expression}  next: {next_}  last: {went}"  # fmt: skip
+            click.echo("".join(c if c.isprintable() else " " for c in line))
+        if not rows and not as_json:
+            click.echo("Nothing happens by itself yet.")
+
+
+@jobs.command("run")
+@click.argument("name")
+@click.pass_context
+def run_job(context: click.Context, name: str) -> None:
+    """Have the schedule NAME run once now, beside its hours; an action needs its standing approval all the same."""
+    from domain import schedules
+
+    with open_session(settings_from(context)) as session:
+        if not schedules.run_now(session, _job(session, name), None):
+            stop("it is running already, or about to.")
+        session.commit()
+        click.echo(f"“{name}” begins at once.")
+
+
+@jobs.command("pause")
+@click.argument("name")
+@click.pass_context
+def pause_job(context: click.Context, name: str) -> None:
+    """Pause the schedule NAME."""
+    _switch_job(context, name, enabled=False)
+
+
+@jobs.command("resume")
+@click.argument("name")
+@click.pass_context
+def resume_job(context: click.Context, name: str) -> None:
+    """Have the schedule NAME go on; what came meanwhile is not made up for."""
+    _switch_job(context, name, enabled=True)
+
+
+def _switch_job(context: click.Context, name: str, *, enabled: bool) -> None:
+    from domain import schedules
+
+    with open_session(settings_from(context)) as session:
+        schedules.pause(session, _job(session, name), enabled=enabled)
+        session.commit()
+        click.echo(f"“{name}” {'goes on' if enabled else 'is paused'}.")
+
+
+def _job(session: Any, name: str) -> Any:
+    from sqlalchemy import select
+
+    from domain.jobs import Schedule
+
+    return session.scalar(select(Schedule).where(Schedule.name == name)) or stop(f"there is no schedule '{name}'.")
+
+
+@cli.command()
+@click.option(
+    "--to", "place", type=click.Path(path_type=Path, file_okay=False), help="Directory (default: DATA/backups)."
+)
+@click.option(
+    "--keep", type=click.IntRange(1, 365), default=7, show_default=True, help="How many made by hand are kept."
+)
+@click.pass_context
+def backup(context: click.Context, place: Path | None, keep: int) -> None:
+    """Make a backup of everything Pantau knows, and read it to its end. The vault's key is not in it."""
+    from config import backup as backups
+
+    settings = settings_from(context)
+    open_database(settings, demand=False).dispose()
+    try:
+        made = backups.make(settings, keep, place=place)
+    except backups.BackupError as error:
+        stop(error)
+    click.echo(
+        f"{made.path}: {made.size} bytes, {made.tables} tables. Keep vault.key, notifier.key and web.key apart from it."
+    )
+
+
 def _local(at: Any, zone: str) -> str:
     from zoneinfo import ZoneInfo
 

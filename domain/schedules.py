@@ -65,9 +65,12 @@ def plan(session: Session) -> int:
 
 def _take(session: Session, schedule: Schedule, now: datetime) -> None:
     first, schedule.next_at = schedule.next_at, following(schedule, now)
+    if schedule.next_at is None:  # such as a zone this machine does not know any more: looked at again tomorrow
+        schedule.next_at = now + timedelta(days=1)
+        _missed(session, schedule, first or now, 1, now)
+        session.flush()
+        return
     if first is None:
-        if schedule.next_at is None:
-            schedule.next_at = now + timedelta(days=1)  # what cannot be read is looked at again tomorrow
         session.flush()
         return
     last, count = cron.latest(cron.read(schedule.expression, schedule.zone), first - timedelta(minutes=1), now)

@@ -74,7 +74,7 @@ class Jobs:
     ) -> None:  # fmt: skip
         self._sessions, self._settings, self._patience, self._searching = sessions, settings, patience, searching
         self.run = str(uuid.uuid4())
-        self._stopped = threading.Event()
+        self._stopped, self._ill = threading.Event(), False
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -85,12 +85,24 @@ class Jobs:
     async def serve(self) -> None:
         """Make the runs that are due, and begin those that wait. Raises SQLAlchemyError when PostgreSQL is away."""
         await asyncio.to_thread(self._within, schedules.plan)
-        await asyncio.to_thread(self._within, remedies.serve)
+        await self._remedy()
         while len(self._under_way) < AT_ONCE:
             found = await asyncio.to_thread(self._claim)
             if found is None:
                 return
             self._begin(found, anew=True)
+
+    async def _remedy(self) -> None:
+        try:
+            await asyncio.to_thread(self._within, remedies.serve)
+        except SQLAlchemyError:
+            raise
+        except Exception:  # noqa: BLE001 - the border of the remedies: schedules go on without them
+            if not self._ill:
+                _log.warning("The remedies failed in our own code.", exc_info=True)
+            self._ill = True
+        else:
+            self._ill = False
 
     def close(self) -> None:
         """Wait for nothing any more; the next poller goes on."""
