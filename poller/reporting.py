@@ -13,10 +13,11 @@ MOST = 25
 WORST = 5
 TROUBLE = ("down", "critical", "unreachable", "warning", "unknown")
 _STATES = text("""
-select case when not h.enabled then 'disabled'
- when exists (select from incident i where i.host_id = h.id and i.closed_at is null and i.check_id is null) then t.state
- else coalesce((select max(i.state) from incident i where i.host_id = h.id and i.closed_at is null), t.state, 'pending')
- end as state, h.name, t.since
+select case when not h.enabled then 'disabled' else coalesce(
+ case when t.state in ('down', 'unreachable', 'unknown') then t.state end,
+ (select i.state from incident i where i.host_id = h.id and i.closed_at is null
+  order by array_position(array['down', 'critical', 'warning'], i.state) limit 1),
+ t.state, 'pending') end as state, h.name, t.since
 from host h left join track t on t.subject = 'host:' || h.id
 where cast(:division as int) is null or h.division_id = cast(:division as int) order by h.name
 """)
