@@ -70,6 +70,7 @@ DONE_BY: dict[str, tuple[str, ...]] = {
     "mandating.renew": ("unattended.renew", "unattended.remedy_renew"),
     "remedies.delete": ("unattended.remedy_delete",),
     "remedies.edit": ("unattended.remedy_change",),
+    "remedies.live": ("unattended.remedy_dry",),  # to have it act takes a person who shows who they are
     "remedies.new": ("unattended.remedy_make",),
     "remedies.pause": ("unattended.remedy_pause", "unattended.remedy_resume"),
     "thresholds.delete": ("limits.delete",),
@@ -99,7 +100,6 @@ LEFT_OUT: dict[str, str] = {
     "approvals.refuse": PROOF,
     "mandating.agree": PROOF,
     "mandating.refuse": PROOF,
-    "remedies.live": PROOF,  # by unattended.remedy_dry it can be stopped
     "asking.alone": PROOF,
     "asking.glass": PROOF,
     "runbooks.delete": PROOF,
