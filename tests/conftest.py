@@ -11,11 +11,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from config import database, migrate, postgres
 
+if "CI" not in os.environ:  # there hypothesis is calm by itself, and draws the same every time
+    settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("calm")
 FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 """No test pulls the plug of the whole machine, and a fresh database a test is twenty times as quick without the disk."""
 
