@@ -1219,9 +1219,14 @@ def _job(session: Any, name: str) -> Any:
 def backup(context: click.Context, place: Path | None, keep: int) -> None:
     """Make a backup of everything Pantau knows, and read it to its end. The vault's key is not in it."""
     from config import backup as backups
+    from domain import audit as record
 
-    settings = settings_from(context)
+    settings, actor = settings_from(context), _actor()
     open_database(settings, demand=False).dispose()
+    with database_line(settings, "Nothing was backed up.") as connection:
+        there = connection.execute("select to_regclass('audit')").fetchone()
+        if there is not None and there[0] is not None:  # a database from before the audit is backed up as well
+            record.write(connection, "export.backup", person=actor.name, source=actor.source)
     try:
         made = backups.make(settings, keep, place=place)
     except backups.BackupError as error:

@@ -86,6 +86,7 @@ SENTENCES = {
         "%(who)s deleted the division %(name)s; its machines and people belong to none now"
     ),
     "export.availability": lazy_gettext("%(who)s took the outages of %(on)s out as a table"),
+    "export.backup": lazy_gettext("%(who)s made a backup of everything"),
     "export.estate": lazy_gettext("%(who)s took the configuration out as a document"),
     "export.machines": lazy_gettext("%(who)s took the machines out as a table"),
     "export.samples": lazy_gettext("%(who)s took samples of %(on)s out as a table"),

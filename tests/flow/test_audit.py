@@ -18,6 +18,7 @@ import domain.chat
 import domain.deliveries
 import domain.heard
 import domain.identity
+import domain.jobs
 import domain.recipients
 import domain.records
 import domain.requests  # noqa: F401
@@ -63,6 +64,11 @@ UNWATCHED = {
     "summons": "who is to be told of a request",
     "thread": "made with what is talked about",
     "vote": "an event says who agreed or refused",
+    "mandate": "events say who asked for a standing approval, and that it was made anew",
+    "consent": "an event says who agreed to a standing approval or refused",
+    "schedule_run": "an event says who had it run; it is itself a history",
+    "firing": "what a remedy did or would have done, which is itself a history",
+    "letter": "who is to be told of what happened unattended",
 }  # fmt: skip
 MACHINES_OWN = (
     "band", "batch", "change", "delivery", "escalation", "fact", "failure", "forecast", "found", "heartbeat",
