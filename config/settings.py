@@ -111,7 +111,10 @@ class Settings(BaseSettings):
         description="where people's browsers find this installation, for links in messages, such as"
         " https://pantau.example.com; unset: the web server's own address",
     )
-    zone: str = Field(default="Asia/Jakarta", description="time zone pages are shown in")
+    zone: str = Field(
+        default="Asia/Jakarta",
+        description="time zone pages are shown in, for everybody who chose none of their own (menu → your name)",
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error")
     streams: int = Field(default=200, ge=1, le=10000, description="live pages served at once by one process")
 
