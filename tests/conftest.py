@@ -20,8 +20,10 @@ from config import database, migrate, postgres
 if "CI" not in os.environ:  # there hypothesis is calm by itself, and draws the same every time
     settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("calm")
-FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_wal_size = 128MB\nmin_wal_size = 32MB\n"
 """No test pulls the plug of the whole machine, and a fresh database a test is twenty times as quick without the disk."""
+MEMORY, PLENTY = Path("/dev/shm"), 2 << 30
+"""Where a fresh database is made in a tenth of the time, if so many bytes are free there."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,7 +45,8 @@ def place() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[postgres.Cluster]:
     """A running embedded server, with a migrated database `template_pantau` to clone."""
-    directory = Path(tempfile.mkdtemp(prefix="pantau-"))
+    roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > PLENTY
+    directory = Path(tempfile.mkdtemp(prefix="pantau-", dir=MEMORY if roomy else None))
     directory.chmod(0o755)
     made = postgres.prepare(directory / "data", None, None, lambda text: None)
     with (made.directory / "postgresql.auto.conf").open("a") as options:
